@@ -1,0 +1,145 @@
+"""The history of one grant, rebuilt from logs and checked against the hash chain that the contract keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ffem_chain.chain.events import (
+    AccessRequested,
+    Event,
+    GrantCreated,
+    GrantOpened,
+    GrantRevoked,
+    ReleaseCommitted,
+    ShareDelivered,
+)
+from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import GrantStatus, GrantView, commit_leaf, first_head, next_head
+from ffem_chain.errors import Refused, Tampered
+from ffem_chain.keys.grants import GrantContext
+from ffem_chain.roles.keyring import address_bytes
+
+_KINDS: list[type[Event]] = [
+    GrantCreated,
+    AccessRequested,
+    ReleaseCommitted,
+    GrantOpened,
+    ShareDelivered,
+    GrantRevoked,
+]
+# The state and the logs are read by two calls; a block may come in between.
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All that the chain says of one grant. `keepers` and `threshold` are empty and 0 for a direct grant."""
+
+    created: GrantCreated
+    state: GrantView
+    keepers: tuple[str, ...]
+    threshold: int
+    requests: dict[int, AccessRequested] = field(default_factory=dict)
+    commits: list[ReleaseCommitted] = field(default_factory=list)
+    deliveries: list[ShareDelivered] = field(default_factory=list)
+    opened: GrantOpened | None = None
+    revoked: GrantRevoked | None = None
+
+    @property
+    def direct(self) -> bool:
+        """Whether the grant opens without keepers, and leaves no receipt."""
+        return self.created.keeper_set == 0
+
+    @property
+    def opened_block(self) -> int | None:
+        """Block from which the recipient could open it; None while it could not."""
+        if self.direct:
+            return self.created.block
+        return self.opened.block if self.opened else None
+
+    def context(self, deployment: bytes) -> GrantContext:
+        """The context that the grant's envelopes are bound to on `deployment` (32 bytes)."""
+        created = self.created
+        return GrantContext(
+            deployment=deployment,
+            album=created.album,
+            grant=created.grant_id,
+            recipient=address_bytes(created.recipient),
+            key_version=created.key_version,
+            suite=created.suite,
+            threshold=self.threshold,
+            keepers=len(self.keepers),
+        )
+
+    def commit_of(self, seq: int, index: int) -> ReleaseCommitted | None:
+        """The commit of keeper `index` to request `seq`."""
+        return next((c for c in self.commits if (c.seq, c.index) == (seq, index)), None)
+
+    def delivery_of(self, commit: ReleaseCommitted) -> ShareDelivered | None:
+        """The delivery that fulfils a commit."""
+        here = (commit.seq, commit.index)
+        return next((d for d in self.deliveries if (d.seq, d.index) == here), None)
+
+    def proof(self, commit: ReleaseCommitted) -> tuple[bytes, list[bytes]]:
+        """Head before `commit` and the leaves after it, as `deliver` takes them."""
+        position = self.commits.index(commit)
+        leaves = [commit_leaf(c.seq, c.index, c.digest) for c in self.commits]
+        head = _first(self.created)
+        for leaf in leaves[:position]:
+            head = next_head(head, leaf)
+        return head, leaves[position + 1 :]
+
+
+def _first(created: GrantCreated) -> bytes:
+    return first_head(
+        created.grant_id,
+        created.album,
+        created.scope_commit,
+        created.key_version,
+        created.suite,
+        created.payload,
+    )
+
+
+def _head(created: GrantCreated, commits: list[ReleaseCommitted]) -> bytes:
+    head = _first(created)
+    for commit in commits:
+        head = next_head(head, commit_leaf(commit.seq, commit.index, commit.digest))
+    return head
+
+
+def read_ledger(registry: Registry, grant: bytes) -> Ledger:
+    """The grant's history, checked: payload and commits hash to the head in the contract's storage.
+
+    Raises Refused where there is no such grant, Tampered where the RPC's logs do not match the contract's state.
+    """
+    for _ in range(_ATTEMPTS):
+        events = registry.events(_KINDS, grant=grant)
+        state = registry.grant_state(grant)
+        if state.status is GrantStatus.NONE:
+            raise Refused(f"there is no grant {grant.hex()} on this deployment")
+        created = next((e for e in events if isinstance(e, GrantCreated)), None)
+        commits = [e for e in events if isinstance(e, ReleaseCommitted)]
+        requests = {e.seq: e for e in events if isinstance(e, AccessRequested)}
+        if created is None or _head(created, commits) != state.head or max(requests, default=0) != state.seq:
+            continue
+        keepers: tuple[str, ...] = ()
+        threshold = 0
+        if state.keeper_set:
+            pinned = registry.keeper_set(state.keeper_set)
+            keepers, threshold = pinned.keepers, pinned.threshold
+        return Ledger(
+            created=created,
+            state=state,
+            keepers=keepers,
+            threshold=threshold,
+            requests=requests,
+            commits=commits,
+            deliveries=[e for e in events if isinstance(e, ShareDelivered)],
+            opened=next((e for e in events if isinstance(e, GrantOpened)), None),
+            revoked=next((e for e in events if isinstance(e, GrantRevoked)), None),
+        )
+    raise Tampered(
+        f"the logs of grant {grant.hex()} do not match the contract's state",
+        "the RPC leaves out or alters logs; use another one",
+    )

@@ -1,0 +1,108 @@
+"""Reading a sealed capture so that nothing is used before it matches the chain, and deriving what a grant opens."""
+
+from __future__ import annotations
+
+import hmac
+
+from eth_abi import encode
+from eth_utils import keccak
+
+from ffem_chain.capture.model import Capture, Manifest
+from ffem_chain.chain.events import AlbumCreated, CaptureRegistered
+from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import album_id
+from ffem_chain.errors import NotForMe, Refused, Tampered
+from ffem_chain.keys import tree
+from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, OpenedGrant
+from ffem_chain.keys.secret import Secret
+from ffem_chain.stores.base import Store
+from ffem_chain.stores.cid import cid_of_digest
+
+
+def registered_capture(registry: Registry, album: bytes, uid: bytes) -> CaptureRegistered:
+    """The registration of a capture, its log checked against the contract's storage.
+
+    Raises Refused where there is none, Tampered where the log does not match the storage.
+    """
+    stored = registry.capture_hash(album, uid)
+    if not any(stored):
+        raise Refused(f"capture {uid.hex()[:16]} is not registered in album {album.hex()[:16]}")
+    for event in registry.events([CaptureRegistered], album=album, uid=uid):
+        if isinstance(event, CaptureRegistered):
+            values = [event.digest, event.key_commit, event.epoch, event.slot]
+            if keccak(encode(["bytes32", "bytes32", "uint32", "uint32"], values)) == stored:
+                return event
+    raise Tampered(
+        f"the logs of capture {uid.hex()[:16]} do not match the contract's state",
+        "the RPC leaves out or alters logs; use another one",
+    )
+
+
+def find_capture(registry: Registry, uid: bytes) -> CaptureRegistered:
+    """The registration of a capture whose album is not known, checked. Raises Refused where there is none or several."""
+    found = [e for e in registry.events([CaptureRegistered], uid=uid) if isinstance(e, CaptureRegistered)]
+    if not found:
+        raise Refused(f"no capture {uid.hex()[:16]} is registered on this deployment")
+    if len(found) > 1:
+        raise Refused(f"capture {uid.hex()[:16]} is registered in {len(found)} albums", "name the album")
+    return registered_capture(registry, found[0].album, uid)
+
+
+def load_capture(registry: Registry, store: Store, album: bytes, uid: bytes) -> Capture:
+    """Fetch a capture and verify it: chain digest → CID → every block → files → manifest against the registration.
+
+    Raises Refused (not registered), StoreUnavailable, Tampered (bytes or manifest differ from the chain), FormatError.
+    """
+    event = registered_capture(registry, album, uid)
+    capture = Capture.from_files(store.get(cid_of_digest(event.digest)))
+    manifest = capture.manifest
+    created = next((e for e in registry.events([AlbumCreated], album=album)), None)
+    if not isinstance(created, AlbumCreated):
+        raise Tampered(f"the logs of album {album.hex()[:16]} are incomplete", "use another RPC")
+    claims = {
+        "capture uid": (manifest.uid, uid),
+        "album": (album_id(created.owner, manifest.album_salt), album),
+        "key commitment": (manifest.key_commit, event.key_commit),
+        "epoch": (manifest.epoch, event.epoch),
+        "slot": (manifest.slot, event.slot),
+    }
+    for name, (stored, on_chain) in claims.items():
+        if stored != on_chain:
+            raise Tampered(f"the manifest of capture {uid.hex()[:16]} names another {name} than the chain")
+    return capture
+
+
+def opened_face_key(opened: OpenedGrant, capture: Capture, index: int) -> Secret:
+    """Key of face `index` from an opened grant, checked against the face's commitment.
+
+    Raises NotForMe where the grant does not cover the face, Tampered where the owner granted a wrong key.
+    """
+    manifest, scope, key = capture.manifest, opened.scope, opened.key
+    if not grant_covers(opened, manifest, index):
+        raise NotForMe(f"this grant does not cover face {index} of capture {manifest.uid.hex()[:16]}")
+    if scope.level == LEVEL_EPOCH:
+        context = tree.TreeContext(manifest.album_salt, manifest.epoch)
+        key = tree.capture_key(tree.slot_key(key, context, manifest.slot), context, manifest.slot, manifest.uid)
+    if scope.level in (LEVEL_EPOCH, LEVEL_CAPTURE):
+        if not hmac.compare_digest(tree.key_commit(key, "capture"), manifest.key_commit):
+            raise Tampered("the granted key does not match the capture's commitment", "the owner granted a wrong key")
+        face = tree.FaceContext(
+            manifest.uid, index, manifest.model_id, manifest.rotation, manifest.precision
+        )
+        key = tree.face_key(key, face)
+    sealed = next((f for f in capture.faces if f.index == index), None)
+    if sealed is None:
+        raise NotForMe(f"capture {manifest.uid.hex()[:16]} has no sealed face {index}")
+    if not hmac.compare_digest(tree.key_commit(key, "face"), sealed.commit):
+        raise Tampered("the granted key does not match the face's commitment", "the owner granted a wrong key")
+    return key
+
+
+def grant_covers(opened: OpenedGrant, manifest: Manifest, index: int) -> bool:
+    """Whether an opened grant of the manifest's album derives the key of face `index`."""
+    scope = opened.scope
+    if scope.level == LEVEL_EPOCH:
+        return scope.epoch == manifest.epoch
+    if scope.uid != manifest.uid:
+        return False
+    return scope.level == LEVEL_CAPTURE or (scope.level == LEVEL_FACE and scope.face == index)

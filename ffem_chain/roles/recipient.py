@@ -1,0 +1,327 @@
+"""What a recipient does: publish keys, request access, collect shares, open.
+
+Vault layout, besides the key ring (`keyring.py`), section `recipient`:
+
+    {deployment id in hex: {grant id in hex: [{"secret": bytes, "public": bytes, "suite": int}, ...]}}
+
+One entry a request: its one-time private key, written before the transaction is sent and deleted when the grant has
+been opened, so that the next opening needs a new request and leaves a new receipt. Shares that keepers released to
+an older request of the same grant count too, while its key is here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eth_account.signers.local import LocalAccount
+
+from ffem_chain.chain.events import AccessRequested, GrantCreated
+from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import GrantStatus
+from ffem_chain.errors import FormatError, NotForMe, Pending, Refused, Tampered
+from ffem_chain.keys.grants import (
+    LEVEL_CAPTURE,
+    LEVEL_FACE,
+    OpenedGrant,
+    Payload,
+    Scope,
+    open_grant,
+    open_release,
+    parse_payload,
+    read_scope,
+)
+from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.suites import SECP256K1, PrivateKey
+from ffem_chain.keys.vault import Vault
+from ffem_chain.roles.keyring import KeyRecord, KeyRing
+from ffem_chain.roles.ledger import Ledger, read_ledger
+from ffem_chain.roles.reading import find_capture, registered_capture
+from ffem_chain.roles.records import covers, describe
+
+_POLL = 0.5
+
+
+@dataclass(frozen=True)
+class ReceivedGrant:
+    """A grant to this wallet. `scope` is None where the private key for `key_version` is not in the vault."""
+
+    grant_id: bytes
+    album: bytes
+    status: GrantStatus
+    key_version: int
+    suite: int
+    expiry: int
+    keeper_set: int
+    block: int
+    scope: Scope | None
+    text: str
+
+    @property
+    def direct(self) -> bool:
+        """Opens without a request; leaves no receipt."""
+        return self.keeper_set == 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request on the chain: its number for the grant, its block, and whether an interrupted one was resumed."""
+
+    grant_id: bytes
+    seq: int
+    block: int
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a collection stands: keepers needed, good shares so far, and who answered wrongly or not at all."""
+
+    needed: int
+    good: tuple[str, ...]
+    wrong: tuple[str, ...]
+    silent: tuple[str, ...]
+
+
+class Recipient:
+    """A wallet that opens what it was granted."""
+
+    def __init__(self, registry: Registry, vault: Vault, account: LocalAccount) -> None:
+        self.registry = registry
+        self.vault = vault
+        self.account = account
+        self.wallet: str = account.address
+        self.ring = KeyRing(registry, vault, account)
+
+    # ------------------------------------------------------------------ keys
+
+    def register_key(self, suite: int = SECP256K1, wallet_key: bool = False) -> int:
+        """Publish a new encryption key; returns its version. See `KeyRing.register`."""
+        return self.ring.register(suite, wallet_key=wallet_key)
+
+    def rotate_key(self, suite: int = SECP256K1) -> int:
+        """Replace the active key; grants to the old version still open."""
+        return self.ring.rotate(suite)
+
+    def mark_compromised(self, version: int) -> None:
+        """Declare a key compromised: keepers release nothing more to it."""
+        self.ring.mark_compromised(version)
+
+    def keys(self) -> list[KeyRecord]:
+        """All published versions of this wallet."""
+        return self.ring.keys()
+
+    # ------------------------------------------------------------------ grants
+
+    def grants(self) -> list[ReceivedGrant]:
+        """All grants to this wallet, oldest first, with what each allows now."""
+        events = self.registry.events([GrantCreated], recipient=self.wallet)
+        created = [event for event in events if isinstance(event, GrantCreated)]
+        statuses = self.registry.openable_by(self.wallet, [event.grant_id for event in created])
+        return [self._received(event, status) for event, status in zip(created, statuses, strict=True)]
+
+    def _received(self, event: GrantCreated, status: GrantStatus) -> ReceivedGrant:
+        scope: Scope | None = None
+        try:
+            ledger = read_ledger(self.registry, event.grant_id)
+            scope = self._scope(ledger)
+            text = describe(scope)
+        except (NotForMe, Tampered, FormatError) as error:
+            text = error.message
+        if event.keeper_set == 0:
+            text += " (direct: openings leave no receipt, cannot be revoked)"
+        return ReceivedGrant(
+            grant_id=event.grant_id,
+            album=event.album,
+            status=status,
+            key_version=event.key_version,
+            suite=event.suite,
+            expiry=event.expiry,
+            keeper_set=event.keeper_set,
+            block=event.block,
+            scope=scope,
+            text=text,
+        )
+
+    def find(self, uid: bytes, face: int | None = None, *, album: bytes | None = None) -> list[ReceivedGrant]:
+        """Grants that open a face (or, with `face` None, the whole capture), best first.
+
+        Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope. Only grants
+        that allow opening now are listed. An epoch grant covers a capture of its album and epoch.
+        """
+        event = registered_capture(self.registry, album, uid) if album else find_capture(self.registry, uid)
+        level = LEVEL_CAPTURE if face is None else LEVEL_FACE
+        target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
+        found = []
+        for grant in self.grants():
+            usable = grant.direct or grant.status in (GrantStatus.LIVE, GrantStatus.OPENED)
+            if usable and grant.album == event.album and grant.scope and covers(grant.scope, target):
+                found.append(grant)
+        return sorted(found, key=lambda g: (not g.direct, -(g.scope.level if g.scope else 0), -g.block))
+
+    # ------------------------------------------------------------------ requests
+
+    def _requests(self, data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+        section: dict[str, Any] = data.setdefault("recipient", {})
+        found: dict[str, list[dict[str, Any]]] = section.setdefault(self.registry.deployment_id.hex(), {})
+        return found
+
+    def _ledger(self, grant: bytes) -> Ledger:
+        """The grant's checked history. Raises Refused or NotForMe where it is not this wallet's."""
+        ledger = read_ledger(self.registry, grant)
+        if ledger.created.recipient != self.wallet:
+            raise NotForMe(
+                f"grant {grant.hex()[:16]} is for {ledger.created.recipient}, not for {self.wallet}",
+                "use the wallet it was granted to",
+            )
+        return ledger
+
+    def _check_open(self, ledger: Ledger) -> None:
+        """Raise Refused where no further request can succeed."""
+        name = ledger.created.grant_id.hex()[:16]
+        if ledger.state.revoked and ledger.revoked is not None:
+            when = "after it had been opened" if ledger.state.opened else "before it was opened"
+            raise Refused(
+                f"grant {name} was revoked at block {ledger.revoked.block}, {when}",
+                "ask the owner for a new grant",
+            )
+        if ledger.state.status is GrantStatus.EXPIRED:
+            raise Refused(f"grant {name} has expired", "ask the owner for a new grant")
+
+    def request(self, grant: bytes) -> Request:
+        """Ask the keepers for their shares; supersedes an older request.
+
+        The fresh one-time key is in the vault before the transaction. Where an interrupted request is the newest on
+        the chain and still unanswered, that one is resumed instead.
+        """
+        ledger = self._ledger(grant)
+        if ledger.direct:
+            raise Refused("a direct grant opens without a request")
+        self._check_open(ledger)
+        self.ring.private(ledger.created.key_version)
+        resumed = self._resumable(ledger)
+        if resumed is not None:
+            return Request(grant, resumed.seq, resumed.block, True)
+        private = PrivateKey.generate(ledger.created.suite)
+        entry = {"secret": private.to_secret_bytes(), "public": private.public, "suite": private.suite}
+        with self.vault.edit() as data:
+            self._requests(data).setdefault(grant.hex(), []).append(entry)
+        receipt = self.registry.request_access(grant, bytes([private.suite]) + private.public)
+        event = next(e for e in receipt.events if isinstance(e, AccessRequested))
+        return Request(grant, event.seq, event.block, False)
+
+    def _resumable(self, ledger: Ledger) -> AccessRequested | None:
+        newest = ledger.requests.get(ledger.state.seq)
+        if newest is None or any(commit.seq == newest.seq for commit in ledger.commits):
+            return None
+        held = self._request_keys(ledger)
+        return newest if newest.seq in held else None
+
+    def _request_keys(self, ledger: Ledger) -> dict[int, PrivateKey]:
+        """Private keys held, by number of the request that published them."""
+        entries = self._requests(self.vault.read()).get(ledger.created.grant_id.hex(), [])
+        by_public = {bytes([e["suite"]]) + e["public"]: e for e in entries}
+        keys = {}
+        for seq, request in ledger.requests.items():
+            entry = by_public.get(request.request_key)
+            if entry is not None:
+                keys[seq] = PrivateKey.from_secret_bytes(entry["suite"], entry["secret"])
+        return keys
+
+    # ------------------------------------------------------------------ opening
+
+    def collect(
+        self, grant: bytes, timeout: float = 120.0, on_progress: Callable[[Progress], None] | None = None
+    ) -> OpenedGrant:
+        """Wait for a threshold of delivered shares and open the grant. `timeout` in seconds, 0 looks once.
+
+        Each share is checked against the grant's digests; a keeper that released a wrong one is named and skipped.
+        Raises Refused (no grant, no request, revoked or expired before it was opened), NotForMe (key not here),
+        Tampered (wrong shares leave too few keepers, or an envelope of another deployment), Pending (silent keepers).
+        """
+        deadline = time.monotonic() + timeout
+        shown: Progress | None = None
+        while True:
+            ledger = self._ledger(grant)
+            payload = self._payload(ledger)
+            held = self._request_keys(ledger)
+            if not held:
+                raise Refused(f"there is no request of this vault for grant {grant.hex()[:16]}", "ffem request")
+            shares, progress = self._shares(ledger, payload, held)
+            if on_progress is not None and progress != shown:
+                on_progress(progress)
+                shown = progress
+            if len(shares) >= ledger.threshold:
+                opened = self._open(ledger, payload, shares)
+                with self.vault.edit() as data:
+                    self._requests(data).pop(grant.hex(), None)
+                return opened
+            if not ledger.state.opened:
+                self._check_open(ledger)
+            if len(ledger.keepers) - len(progress.wrong) < ledger.threshold:
+                raise Tampered(
+                    f"wrong shares from {', '.join(progress.wrong)}: too few keepers are left to open the grant",
+                    "tell the owner; the receipts prove who released them",
+                )
+            if time.monotonic() >= deadline:
+                raise Pending(self._waiting(progress), "the request stays valid: try again later")
+            time.sleep(min(_POLL, max(0.0, deadline - time.monotonic())))
+
+    def open_direct(self, grant: bytes) -> OpenedGrant:
+        """Open a direct grant, without a receipt. Raises Refused where it is not direct."""
+        ledger = self._ledger(grant)
+        if not ledger.direct:
+            raise Refused(f"grant {grant.hex()[:16]} opens through its keepers", "ffem request")
+        return self._open(ledger, self._payload(ledger), {})
+
+    def _payload(self, ledger: Ledger) -> Payload:
+        return parse_payload(ledger.created.payload, ledger.created.suite, len(ledger.keepers))
+
+    def _scope(self, ledger: Ledger) -> Scope:
+        created = ledger.created
+        private = self.ring.private(created.key_version)
+        context = ledger.context(self.registry.deployment_id)
+        return read_scope(private, self._payload(ledger), context, created.scope_commit)
+
+    def _open(self, ledger: Ledger, payload: Payload, shares: dict[int, Secret]) -> OpenedGrant:
+        created = ledger.created
+        private = self.ring.private(created.key_version)
+        chosen = dict(sorted(shares.items())[: ledger.threshold])
+        context = ledger.context(self.registry.deployment_id)
+        return open_grant(private, payload, context, created.scope_commit, chosen)
+
+    def _shares(
+        self, ledger: Ledger, payload: Payload, held: dict[int, PrivateKey]
+    ) -> tuple[dict[int, Secret], Progress]:
+        """Good shares by keeper index, and who answered how."""
+        context, commit = ledger.context(self.registry.deployment_id), ledger.created.scope_commit
+        shares: dict[int, Secret] = {}
+        wrong: set[int] = set()
+        for delivery in ledger.deliveries:
+            private = held.get(delivery.seq)
+            if private is None or delivery.index in shares or delivery.index >= len(ledger.keepers):
+                continue
+            try:
+                shares[delivery.index] = open_release(
+                    private, delivery.sealed_share, payload, context, commit, delivery.seq, delivery.index
+                )
+            except (Tampered, FormatError, NotForMe):
+                wrong.add(delivery.index)
+        wrong -= set(shares)
+        names = ledger.keepers
+        silent = [i for i in range(len(names)) if i not in shares and i not in wrong]
+        return shares, Progress(
+            needed=ledger.threshold,
+            good=tuple(names[i] for i in sorted(shares)),
+            wrong=tuple(names[i] for i in sorted(wrong)),
+            silent=tuple(names[i] for i in silent),
+        )
+
+    @staticmethod
+    def _waiting(progress: Progress) -> str:
+        text = f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
+        if progress.wrong:
+            text += f"; wrong shares from {', '.join(progress.wrong)}"
+        return text

@@ -1,0 +1,115 @@
+"""What an owner's vault remembers: albums, captures, grants. Plain values, no secrets in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, Scope
+
+
+@dataclass(frozen=True)
+class Album:
+    """An album: `album_id` and `salt` are 32 bytes, `epoch` is the one that new captures belong to."""
+
+    name: str
+    album_id: bytes
+    salt: bytes
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class CaptureRecord:
+    """A capture of this owner. `registered`: its transaction is known to be on this deployment.
+
+    `digest` is the sha2-256 inside `cid`; `model_id` (32 bytes), `rotation` and `precision` belong to the face keys.
+    """
+
+    uid: bytes
+    album_id: bytes
+    epoch: int
+    slot: int
+    cid: str
+    digest: bytes
+    key_commit: bytes
+    model_id: bytes
+    rotation: str
+    precision: str
+    faces: int
+    registered: bool
+
+
+@dataclass(frozen=True)
+class GrantRecord:
+    """A grant of this owner. `sent`: its transaction was seen mined, in `block`. `expiry` in unix seconds, 0 never."""
+
+    grant_id: bytes
+    album_id: bytes
+    salt: bytes
+    scope: Scope
+    recipient: str
+    key_version: int
+    suite: int
+    expiry: int
+    keeper_set: int
+    sent: bool
+    block: int
+
+    @property
+    def direct(self) -> bool:
+        """Openings leave no receipt and cannot be revoked."""
+        return self.keeper_set == 0
+
+
+def grant_to_vault(record: GrantRecord) -> dict[str, Any]:
+    """Vault value of a grant."""
+    scope = record.scope
+    return {
+        "album": record.album_id,
+        "salt": record.salt,
+        "scope": [scope.level, scope.epoch, scope.slot, scope.uid, scope.face],
+        "recipient": record.recipient,
+        "key_version": record.key_version,
+        "suite": record.suite,
+        "expiry": record.expiry,
+        "keeper_set": record.keeper_set,
+        "sent": int(record.sent),
+        "block": record.block,
+    }
+
+
+def grant_from_vault(grant: str, entry: dict[str, Any]) -> GrantRecord:
+    """Grant of a vault value; `grant` is the id in hex."""
+    level, epoch, slot, uid, face = entry["scope"]
+    return GrantRecord(
+        grant_id=bytes.fromhex(grant),
+        album_id=entry["album"],
+        salt=entry["salt"],
+        scope=Scope(level, epoch, slot, uid, face),
+        recipient=entry["recipient"],
+        key_version=entry["key_version"],
+        suite=entry["suite"],
+        expiry=entry["expiry"],
+        keeper_set=entry["keeper_set"],
+        sent=bool(entry["sent"]),
+        block=entry["block"],
+    )
+
+
+def covers(outer: Scope, inner: Scope) -> bool:
+    """Whether whoever opens `outer` can derive the key of `inner` (same album): epoch ⊃ capture ⊃ face."""
+    if outer.level == LEVEL_EPOCH:
+        return outer.epoch == inner.epoch
+    if outer.level == LEVEL_CAPTURE:
+        return inner.level in (LEVEL_CAPTURE, LEVEL_FACE) and outer.uid == inner.uid
+    return outer.level == LEVEL_FACE and outer == inner
+
+
+def describe(scope: Scope) -> str:
+    """A scope in words."""
+    if scope.level == LEVEL_EPOCH:
+        return f"all captures of epoch {scope.epoch}"
+    if scope.level == LEVEL_FACE:
+        return f"face {scope.face} of capture {scope.uid.hex()[:16]}"
+    return f"capture {scope.uid.hex()[:16]}"

@@ -1,0 +1,153 @@
+"""Revoking, and saying honestly what stays open.
+
+A route is another way by which a wallet can still obtain a key: a live grant that covers the same face (epoch ⊃ capture
+⊃ face) or a part of the same capture, a direct grant, or a grant that was opened before. Opened means that the
+threshold of keepers had committed, so revoking it later recalls nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eth_utils import to_checksum_address
+
+from ffem_chain.chain.events import GrantCreated, GrantOpened, GrantRevoked
+from ffem_chain.chain.types import GrantStatus
+from ffem_chain.errors import InputError, Refused
+from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+from ffem_chain.roles.keyring import address_bytes
+from ffem_chain.roles.records import GrantRecord, covers, describe
+
+if TYPE_CHECKING:
+    from ffem_chain.roles.owner import Owner
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way that stays open. `kind`: live, opened, direct or unknown; `block`: since when it is open.
+
+    `whole` says whether it covers all that was asked for, or a part. `text` is for people.
+    """
+
+    kind: str
+    grant_id: bytes
+    recipient: str
+    scope: Scope | None
+    whole: bool
+    block: int
+    text: str
+
+
+@dataclass(frozen=True)
+class RevokeResult:
+    """A revocation in `block`. Where `opened`, it came too late: the key was released in `opened_block`."""
+
+    grant_id: bytes
+    recipient: str
+    scope: Scope
+    opened: bool
+    opened_block: int | None
+    block: int
+    routes: tuple[Route, ...]
+
+    @property
+    def text(self) -> str:
+        """The outcome in words."""
+        if self.opened:
+            return f"opened at block {self.opened_block}, cannot be recalled; no further request is answered"
+        return f"revoked at block {self.block}, before it was opened"
+
+
+def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
+    """Revoke one grant and list what stays open to its wallet.
+
+    A grant revoked before gives the recorded outcome again (a resumed call). Raises Refused where the grant never
+    reached the chain.
+    """
+    registry = owner.registry
+    state = registry.grant_state(record.grant_id)
+    if state.status is GrantStatus.NONE:
+        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
+    if not state.revoked:
+        registry.revoke(record.album_id, record.salt)
+    events = registry.events([GrantCreated, GrantOpened, GrantRevoked], grant=record.grant_id)
+    revoked = next(e for e in events if isinstance(e, GrantRevoked))
+    opened_block = next((e.block for e in events if isinstance(e, GrantOpened)), None)
+    if record.direct:
+        opened_block = next(e.block for e in events if isinstance(e, GrantCreated))
+    routes = open_routes(owner, record.album_id, record.scope, record.recipient)
+    return RevokeResult(
+        grant_id=record.grant_id,
+        recipient=record.recipient,
+        scope=record.scope,
+        opened=revoked.opened or record.direct,
+        opened_block=opened_block,
+        block=revoked.block,
+        routes=tuple(route for route in routes if route.grant_id != record.grant_id),
+    )
+
+
+def revoke_all(owner: Owner, uid: bytes, wallet: str | None = None) -> list[RevokeResult]:
+    """Revoke every grant of a capture and of its faces, to one wallet or to all.
+
+    Grants of a whole epoch are not touched; they show among the routes. Routes are computed after the last revocation.
+    Raises InputError where there is nothing to revoke.
+    """
+    capture = owner.capture(uid)
+    target = Scope(LEVEL_CAPTURE, epoch=capture.epoch, slot=capture.slot, uid=uid)
+    only = None if wallet is None else to_checksum_address(address_bytes(wallet))
+    chosen = []
+    for record in owner.grants():
+        concerned = covers(target, record.scope) and (only is None or record.recipient == only)
+        if concerned and record.album_id == capture.album_id:
+            state = owner.registry.grant_state(record.grant_id)
+            if state.status is not GrantStatus.NONE and not state.revoked:
+                chosen.append(record)
+    if not chosen:
+        raise InputError(f"there is no grant of capture {uid.hex()[:16]} to revoke")
+    for record in chosen:
+        owner.registry.revoke(record.album_id, record.salt)
+    return [revoke_grant(owner, record) for record in chosen]
+
+
+def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[Route]:
+    """Every route by which `wallet` can still obtain the key of `target` or of a part of it.
+
+    Grants on the chain whose scope this vault does not know (made elsewhere) are listed as `unknown`.
+    """
+    registry = owner.registry
+    recipient = to_checksum_address(address_bytes(wallet))
+    known = {record.grant_id: record for record in owner.grants()}
+    routes = []
+    for created in registry.events([GrantCreated], album=album, recipient=recipient):
+        if not isinstance(created, GrantCreated):
+            continue
+        record = known.get(created.grant_id)
+        scope = record.scope if record else None
+        if scope is not None and not (covers(scope, target) or covers(target, scope)):
+            continue
+        route = _route(owner, created, scope, scope is not None and covers(scope, target))
+        if route is not None:
+            routes.append(route)
+    return routes
+
+
+def _route(owner: Owner, created: GrantCreated, scope: Scope | None, whole: bool) -> Route | None:
+    state = owner.registry.grant_state(created.grant_id)
+    what = "a grant that this vault does not know" if scope is None else describe(scope)
+    if created.keeper_set == 0:
+        kind, block = "direct", created.block
+        text = f"{what}: direct grant since block {block}; openings leave no receipt, cannot be revoked"
+    elif state.opened:
+        opened = owner.registry.events([GrantOpened], grant=created.grant_id)
+        kind, block = "opened", opened[0].block
+        text = f"{what}: opened at block {block}, cannot be recalled"
+    elif state.status is GrantStatus.LIVE:
+        kind, block = "live", created.block
+        text = f"{what}: live since block {block}, can be requested; revoke it too"
+    else:
+        return None
+    if scope is None:
+        kind = "unknown"
+    return Route(kind, created.grant_id, created.recipient, scope, whole, block, text)
