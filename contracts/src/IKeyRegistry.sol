@@ -88,7 +88,12 @@ interface IKeyRegistry {
     event KeeperSetActivated(bytes32 indexed album, uint32 indexed keeperSet);
     /// @notice Readers: the capture lies at the CIDv1 (dag-pb, sha2-256) with this digest; use nothing that differs.
     event CaptureRegistered(
-        bytes32 indexed album, bytes32 indexed uid, bytes32 digest, bytes32 keyCommit, uint32 epoch, uint32 slot
+        bytes32 indexed album,
+        bytes32 indexed uid,
+        bytes32 digest,
+        bytes32 keyCommit,
+        uint32 epoch,
+        uint32 slot
     );
     /// @notice Readers: the recipient finds the envelope here, keepers their shares. `keeperSet` 0 is a direct grant.
     event GrantCreated(
