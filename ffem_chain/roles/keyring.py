@@ -5,8 +5,8 @@ Vault layout, section `keyring`, one entry a deployment (hex of its id):
     {"versions": {"<version>": {"suite": int, "secret": bytes, "public": bytes}},
      "pending": [{"suite": int, "secret": bytes, "public": bytes}]}
 
-A key is `pending` from before its transaction is sent until its version is known, so an interruption never loses a
-private key whose public half others may already seal to.
+A key is `pending` from before its transaction is sent until its version is known, so an interruption never
+loses a private key whose public half others may already seal to.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from ffem_chain.keys.vault import Vault
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """One encryption key of this wallet: version on the chain, suite, status, and whether its secret is here."""
+    """One encryption key of this wallet: version on the chain, suite, status, and whether its secret is
+    here."""
 
     version: int
     suite: int
@@ -139,7 +140,8 @@ class KeyRing:
         return records
 
     def destroy(self, version: int) -> None:
-        """Delete the private half of a version that is no longer active. What was sealed to it stays closed."""
+        """Delete the private half of a version that is no longer active. What was sealed to it stays
+        closed."""
         if self._registry.key(self.wallet, version).status is KeyStatus.ACTIVE:
             raise Refused(f"key version {version} is active", "rotate first")
         with self._vault.edit() as data:
@@ -158,6 +160,3 @@ def published_key(registry: Registry, wallet: str, suite: int, role: str) -> tup
             f"it has to publish one first: ffem key register --suite {suite}",
         )
     return version, registry.public_key(wallet, version)
-
-
-

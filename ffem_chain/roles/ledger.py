@@ -111,7 +111,8 @@ def _head(created: GrantCreated, commits: list[ReleaseCommitted]) -> bytes:
 def read_ledger(registry: Registry, grant: bytes) -> Ledger:
     """The grant's history, checked: payload and commits hash to the head in the contract's storage.
 
-    Raises Refused where there is no such grant, Tampered where the RPC's logs do not match the contract's state.
+    Raises Refused where there is no such grant, Tampered where the RPC's logs do not match the contract's
+    state.
     """
     for _ in range(_ATTEMPTS):
         events = registry.events(_KINDS, grant=grant)
@@ -122,6 +123,10 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         commits = [e for e in events if isinstance(e, ReleaseCommitted)]
         requests = {e.seq: e for e in events if isinstance(e, AccessRequested)}
         if created is None or _head(created, commits) != state.head or max(requests, default=0) != state.seq:
+            continue
+        # The head covers neither of these, the contract's storage does.
+        logged = (created.recipient, created.keeper_set, created.expiry)
+        if logged != (state.recipient, state.keeper_set, state.expiry):
             continue
         keepers: tuple[str, ...] = ()
         threshold = 0

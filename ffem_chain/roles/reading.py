@@ -1,4 +1,5 @@
-"""Reading a sealed capture so that nothing is used before it matches the chain, and deriving what a grant opens."""
+"""Reading a sealed capture so that nothing is used before it matches the chain, and deriving what a grant
+opens."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def registered_capture(registry: Registry, album: bytes, uid: bytes) -> CaptureR
 
 
 def find_capture(registry: Registry, uid: bytes) -> CaptureRegistered:
-    """The registration of a capture whose album is not known, checked. Raises Refused where there is none or several."""
+    """The registration of a capture whose album is not known, checked. Raises Refused where there is none
+    or several."""
     found = [e for e in registry.events([CaptureRegistered], uid=uid) if isinstance(e, CaptureRegistered)]
     if not found:
         raise Refused(f"no capture {uid.hex()[:16]} is registered on this deployment")
@@ -49,9 +51,11 @@ def find_capture(registry: Registry, uid: bytes) -> CaptureRegistered:
 
 
 def load_capture(registry: Registry, store: Store, album: bytes, uid: bytes) -> Capture:
-    """Fetch a capture and verify it: chain digest → CID → every block → files → manifest against the registration.
+    """Fetch a capture and verify it: chain digest → CID → every block → files → manifest against the
+    registration.
 
-    Raises Refused (not registered), StoreUnavailable, Tampered (bytes or manifest differ from the chain), FormatError.
+    Raises Refused (not registered), StoreUnavailable, Tampered (bytes or manifest differ from the chain),
+    FormatError.
     """
     event = registered_capture(registry, album, uid)
     capture = Capture.from_files(store.get(cid_of_digest(event.digest)))
@@ -82,19 +86,23 @@ def opened_face_key(opened: OpenedGrant, capture: Capture, index: int) -> Secret
         raise NotForMe(f"this grant does not cover face {index} of capture {manifest.uid.hex()[:16]}")
     if scope.level == LEVEL_EPOCH:
         context = tree.TreeContext(manifest.album_salt, manifest.epoch)
-        key = tree.capture_key(tree.slot_key(key, context, manifest.slot), context, manifest.slot, manifest.uid)
+        key = tree.capture_key(
+            tree.slot_key(key, context, manifest.slot), context, manifest.slot, manifest.uid
+        )
     if scope.level in (LEVEL_EPOCH, LEVEL_CAPTURE):
         if not hmac.compare_digest(tree.key_commit(key, "capture"), manifest.key_commit):
-            raise Tampered("the granted key does not match the capture's commitment", "the owner granted a wrong key")
-        face = tree.FaceContext(
-            manifest.uid, index, manifest.model_id, manifest.rotation, manifest.precision
-        )
+            raise Tampered(
+                "the granted key does not match the capture's commitment", "the owner granted a wrong key"
+            )
+        face = tree.FaceContext(manifest.uid, index, manifest.model_id, manifest.rotation, manifest.precision)
         key = tree.face_key(key, face)
     sealed = next((f for f in capture.faces if f.index == index), None)
     if sealed is None:
         raise NotForMe(f"capture {manifest.uid.hex()[:16]} has no sealed face {index}")
     if not hmac.compare_digest(tree.key_commit(key, "face"), sealed.commit):
-        raise Tampered("the granted key does not match the face's commitment", "the owner granted a wrong key")
+        raise Tampered(
+            "the granted key does not match the face's commitment", "the owner granted a wrong key"
+        )
     return key
 
 

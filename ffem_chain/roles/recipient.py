@@ -4,9 +4,9 @@ Vault layout, besides the key ring (`keyring.py`), section `recipient`:
 
     {deployment id in hex: {grant id in hex: [{"secret": bytes, "public": bytes, "suite": int}, ...]}}
 
-One entry a request: its one-time private key, written before the transaction is sent and deleted when the grant has
-been opened, so that the next opening needs a new request and leaves a new receipt. Shares that keepers released to
-an older request of the same grant count too, while its key is here.
+One entry a request: its one-time private key, written before the transaction is sent and deleted when the
+grant has been opened, so that the next opening needs a new request and leaves a new receipt. Shares that
+keepers released to an older request of the same grant count too, while its key is here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eth_account.signers.local import LocalAccount
 from ffem_chain.chain.events import AccessRequested, GrantCreated
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantStatus
-from ffem_chain.errors import FormatError, NotForMe, Pending, Refused, Tampered
+from ffem_chain.errors import FfemError, FormatError, NotForMe, Pending, Refused, Tampered
 from ffem_chain.keys.grants import (
     LEVEL_CAPTURE,
     LEVEL_FACE,
@@ -67,7 +67,8 @@ class ReceivedGrant:
 
 @dataclass(frozen=True)
 class Request:
-    """A request on the chain: its number for the grant, its block, and whether an interrupted one was resumed."""
+    """A request on the chain: its number for the grant, its block, and whether an interrupted one was
+    resumed."""
 
     grant_id: bytes
     seq: int
@@ -77,7 +78,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a collection stands: keepers needed, good shares so far, and who answered wrongly or not at all."""
+    """Where a collection stands: keepers needed, good shares so far, and who answered wrongly or not at
+    all."""
 
     needed: int
     good: tuple[str, ...]
@@ -148,18 +150,35 @@ class Recipient:
     def find(self, uid: bytes, face: int | None = None, *, album: bytes | None = None) -> list[ReceivedGrant]:
         """Grants that open a face (or, with `face` None, the whole capture), best first.
 
-        Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope. Only grants
-        that allow opening now are listed. An epoch grant covers a capture of its album and epoch.
+        Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope.
+        Only grants that allow opening now are listed; where there is none, Refused or NotForMe says why.
         """
         event = registered_capture(self.registry, album, uid) if album else find_capture(self.registry, uid)
         level = LEVEL_CAPTURE if face is None else LEVEL_FACE
         target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
-        found = []
-        for grant in self.grants():
-            usable = grant.direct or grant.status in (GrantStatus.LIVE, GrantStatus.OPENED)
-            if usable and grant.album == event.album and grant.scope and covers(grant.scope, target):
-                found.append(grant)
+        mine = [grant for grant in self.grants() if grant.album == event.album]
+        covering = [grant for grant in mine if grant.scope and covers(grant.scope, target)]
+        usable = (GrantStatus.LIVE, GrantStatus.OPENED)
+        found = [grant for grant in covering if grant.direct or grant.status in usable]
+        if not found:
+            raise self._no_grant(describe(target), covering, mine)
         return sorted(found, key=lambda g: (not g.direct, -(g.scope.level if g.scope else 0), -g.block))
+
+    def _no_grant(self, what: str, covering: list[ReceivedGrant], mine: list[ReceivedGrant]) -> FfemError:
+        """Why nothing opens `what`."""
+        if covering:
+            newest = covering[-1]
+            return Refused(
+                f"the grant of {what} to {self.wallet} is {newest.status.name.lower()}",
+                "ask the owner for a new grant",
+            )
+        unread = [grant for grant in mine if grant.scope is None]
+        if unread:
+            return NotForMe(
+                f"{len(unread)} grants to {self.wallet} cannot be read here: {unread[-1].text}",
+                "use the vault that holds the key, or ask the owner to grant again",
+            )
+        return Refused(f"{what} is not granted to {self.wallet}", "ask the album's owner for a grant")
 
     # ------------------------------------------------------------------ requests
 
@@ -193,8 +212,8 @@ class Recipient:
     def request(self, grant: bytes) -> Request:
         """Ask the keepers for their shares; supersedes an older request.
 
-        The fresh one-time key is in the vault before the transaction. Where an interrupted request is the newest on
-        the chain and still unanswered, that one is resumed instead.
+        The fresh one-time key is in the vault before the transaction. Where an interrupted request is the
+        newest on the chain and still unanswered, that one is resumed instead.
         """
         ledger = self._ledger(grant)
         if ledger.direct:
@@ -237,9 +256,10 @@ class Recipient:
     ) -> OpenedGrant:
         """Wait for a threshold of delivered shares and open the grant. `timeout` in seconds, 0 looks once.
 
-        Each share is checked against the grant's digests; a keeper that released a wrong one is named and skipped.
-        Raises Refused (no grant, no request, revoked or expired before it was opened), NotForMe (key not here),
-        Tampered (wrong shares leave too few keepers, or an envelope of another deployment), Pending (silent keepers).
+        Each share is checked against the grant's digests; a keeper that released a wrong one is named and
+        skipped. Raises Refused (no grant, no request, revoked or expired before it was opened), NotForMe
+        (key not here), Tampered (wrong shares leave too few keepers, or an envelope of another deployment),
+        Pending (silent keepers).
         """
         deadline = time.monotonic() + timeout
         shown: Progress | None = None
@@ -248,7 +268,9 @@ class Recipient:
             payload = self._payload(ledger)
             held = self._request_keys(ledger)
             if not held:
-                raise Refused(f"there is no request of this vault for grant {grant.hex()[:16]}", "ffem request")
+                raise Refused(
+                    f"there is no request of this vault for grant {grant.hex()[:16]}", "ffem request"
+                )
             shares, progress = self._shares(ledger, payload, held)
             if on_progress is not None and progress != shown:
                 on_progress(progress)
@@ -262,7 +284,7 @@ class Recipient:
                 self._check_open(ledger)
             if len(ledger.keepers) - len(progress.wrong) < ledger.threshold:
                 raise Tampered(
-                    f"wrong shares from {', '.join(progress.wrong)}: too few keepers are left to open the grant",
+                    f"wrong shares from {', '.join(progress.wrong)}: too few keepers are left to open it",
                     "tell the owner; the receipts prove who released them",
                 )
             if time.monotonic() >= deadline:
@@ -321,7 +343,9 @@ class Recipient:
 
     @staticmethod
     def _waiting(progress: Progress) -> str:
-        text = f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
+        text = (
+            f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
+        )
         if progress.wrong:
             text += f"; wrong shares from {', '.join(progress.wrong)}"
         return text

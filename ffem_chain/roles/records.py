@@ -23,7 +23,8 @@ class Album:
 class CaptureRecord:
     """A capture of this owner. `registered`: its transaction is known to be on this deployment.
 
-    `digest` is the sha2-256 inside `cid`; `model_id` (32 bytes), `rotation` and `precision` belong to the face keys.
+    `digest` is the sha2-256 inside `cid`; `model_id` (32 bytes), `rotation` and `precision` belong to the
+    face keys.
     """
 
     uid: bytes
@@ -42,7 +43,8 @@ class CaptureRecord:
 
 @dataclass(frozen=True)
 class GrantRecord:
-    """A grant of this owner. `sent`: its transaction was seen mined, in `block`. `expiry` in unix seconds, 0 never."""
+    """A grant of this owner. `sent`: its transaction was seen mined, in `block`. `expiry` in unix seconds,
+    0 never."""
 
     grant_id: bytes
     album_id: bytes

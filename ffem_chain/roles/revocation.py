@@ -1,8 +1,8 @@
 """Revoking, and saying honestly what stays open.
 
-A route is another way by which a wallet can still obtain a key: a live grant that covers the same face (epoch ⊃ capture
-⊃ face) or a part of the same capture, a direct grant, or a grant that was opened before. Opened means that the
-threshold of keepers had committed, so revoking it later recalls nothing.
+A route is another way by which a wallet can still obtain a key: a live grant that covers the same face
+(epoch ⊃ capture ⊃ face) or a part of the same capture, a direct grant, or a grant that was opened before.
+Opened means that the threshold of keepers had committed, so revoking it later recalls nothing.
 """
 
 from __future__ import annotations
@@ -62,13 +62,15 @@ class RevokeResult:
 def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
     """Revoke one grant and list what stays open to its wallet.
 
-    A grant revoked before gives the recorded outcome again (a resumed call). Raises Refused where the grant never
-    reached the chain.
+    A grant revoked before gives the recorded outcome again (a resumed call). Raises Refused where the grant
+    never reached the chain.
     """
     registry = owner.registry
     state = registry.grant_state(record.grant_id)
     if state.status is GrantStatus.NONE:
-        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
+        raise Refused(
+            f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke"
+        )
     if not state.revoked:
         registry.revoke(record.album_id, record.salt)
     events = registry.events([GrantCreated, GrantOpened, GrantRevoked], grant=record.grant_id)
@@ -91,8 +93,8 @@ def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
 def revoke_all(owner: Owner, uid: bytes, wallet: str | None = None) -> list[RevokeResult]:
     """Revoke every grant of a capture and of its faces, to one wallet or to all.
 
-    Grants of a whole epoch are not touched; they show among the routes. Routes are computed after the last revocation.
-    Raises InputError where there is nothing to revoke.
+    Grants of a whole epoch are not touched; they show among the routes. Routes are computed after the last
+    revocation. Raises InputError where there is nothing to revoke.
     """
     capture = owner.capture(uid)
     target = Scope(LEVEL_CAPTURE, epoch=capture.epoch, slot=capture.slot, uid=uid)

@@ -1,19 +1,10 @@
 """The keeper: watches the chain, answers live requests with its share, and never twice with other bytes.
 
-A keeper holds a share of a pad for each grant of the albums it accepted. It can open nothing. Every step looks at the
-chain anew: what it did before is in its vault and on the chain, so it may be stopped at any moment.
+A keeper holds a share of a pad for each grant of the albums it accepted. It can open nothing. Every step
+looks at the chain anew: what it did before is in its vault and on the chain, so it may be stopped at any
+moment.
 
-Vault layout, besides the key ring, section `keeper`:
-
-    {"deployment": hex of the deployment served,
-     "deployments": {hex: {
-        "cursor": last block whose requests were read,
-        "jobs": {"<grant>:<seq>:<request key digest>": {grant, seq, request_key, block, sealed, digest, note, final}},
-        "seen": {sha256 of a request key: "<grant>:<seq>"},
-        "commits": {wallet: [unix seconds of each release, last hour]}}}}
-
-`sealed` and `digest` are the intent: written before `commitRelease` is sent and never replaced. `final` is the block at
-which a job was found finished; it is looked at again for `reorg_depth` blocks more, since a block may go away.
+Its vault: `duties.py`.
 """
 
 from __future__ import annotations
@@ -27,29 +18,26 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from eth_utils import keccak
-
-from ffem_chain.chain.events import AccessRequested, GrantCreated, KeeperAccepted, KeeperSetProposed
 from ffem_chain.chain.registry import Registry
-from ffem_chain.chain.types import GrantStatus, KeeperSetView, KeyStatus
-from ffem_chain.errors import ChainUnavailable, FfemError, FormatError, Pending, Refused
 from ffem_chain.keys.grants import open_keeper_share, parse_payload, parse_request_key, seal_release
-from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
-from ffem_chain.roles.keyring import KeyRing, address_bytes
+
+from ffem_chain.chain.events import AccessRequested, ReleaseCommitted
+from ffem_chain.chain.types import GrantStatus, KeyStatus
+from ffem_chain.errors import ChainUnavailable, FfemError, FormatError, Pending, Refused
+from ffem_chain.roles.keyring import address_bytes
 from ffem_chain.roles.ledger import Ledger, read_ledger
+from ffem_node.duties import Duties, OtherDeployment
 
 _HOUR = 3600
+_DELIVERIES = 4
 _LONGEST_PAUSE = 60.0
-
-
-class OtherDeployment(ChainUnavailable):
-    """The registry is not the deployment that this keeper serves: a devnet started anew, or another address."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """What a step did or decided. `kind`: requested, committed, delivered, refused, superseded, limited, failed, done,
-    offline, online. `grant_id` is empty and `seq` 0 where it concerns no grant."""
+    """What a step did or decided. `kind`: requested, committed, delivered, refused, superseded, limited,
+    failed, done, offline, online. `grant_id` is empty and `seq` 0 where it concerns no grant."""
 
     kind: str
     text: str
@@ -57,22 +45,12 @@ class Action:
     seq: int = 0
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A keeper set that names this wallet; `accepted` whether this wallet has accepted it."""
-
-    keeper_set: int
-    album: bytes
-    threshold: int
-    keepers: tuple[str, ...]
-    accepted: bool
-
-
-class Keeper:
+class Keeper(Duties):
     """One keeper's wallet, vault and view of the chain.
 
-    `limit_per_wallet`: releases an hour to one recipient. `confirmations`: blocks on top of and including a request
-    before it is answered, and a commit before its share is delivered. `reorg_depth`: blocks read again each step.
+    `limit_per_wallet`: releases an hour to one recipient. `confirmations`: blocks on top of and including a
+    request before it is answered, and a commit before its share is delivered. `reorg_depth`: blocks read
+    again each step.
     """
 
     def __init__(
@@ -85,117 +63,19 @@ class Keeper:
         confirmations: int = 1,
         reorg_depth: int = 12,
     ) -> None:
-        self.registry = registry
-        self.vault = vault
-        self.account = account
-        self.wallet: str = account.address
-        self.ring = KeyRing(registry, vault, account)
+        super().__init__(registry, vault, account)
         self._limit = limit_per_wallet
         self._confirmations = max(1, confirmations)
         self._depth = max(reorg_depth, self._confirmations)
-        self._sets: dict[int, KeeperSetView] = {}
-
-    # ------------------------------------------------------------------ serving an album
-
-    def proposals(self) -> list[Proposal]:
-        """Keeper sets that name this wallet, oldest first."""
-        found = []
-        for event in self.registry.events([KeeperSetProposed]):
-            if isinstance(event, KeeperSetProposed) and self.wallet in event.keepers:
-                view = self.registry.keeper_set(event.keeper_set)
-                accepted = bool(view.accepted >> event.keepers.index(self.wallet) & 1)
-                found.append(
-                    Proposal(event.keeper_set, event.album, event.threshold, event.keepers, accepted)
-                )
-        return found
-
-    def accept(self, keeper_set: int) -> Proposal:
-        """Accept to serve a keeper set; publishes a share-sealing key of suite 1 where there is none.
-
-        Raises Refused where the set does not name this wallet or was superseded.
-        """
-        self._check_deployment()
-        view = self.registry.keeper_set(keeper_set)
-        if self.wallet not in view.keepers:
-            raise Refused(f"keeper set {keeper_set} does not name {self.wallet}")
-        self.ring.ensure(SECP256K1)
-        if not view.accepted >> view.keepers.index(self.wallet) & 1:
-            self.registry.accept_keeper_set(keeper_set)
-        return Proposal(keeper_set, view.album, view.threshold, view.keepers, True)
-
-    def rotate_key(self, suite: int = SECP256K1) -> int:
-        """Publish a new share-sealing key; new grants use it, the old one serves the grants made before."""
-        return self.ring.rotate(suite)
-
-    def destroy_unused_keys(self) -> list[int]:
-        """Delete private keys that are no longer active and that no live grant uses; returns their versions.
-
-        After that, nobody who takes this vault can release, off the record, a share of a revoked or expired grant.
-        """
-        idle = {k.version for k in self.ring.keys() if k.held and k.status is not KeyStatus.ACTIVE}
-        if not idle:
-            return []
-        albums = {p.album for p in self.proposals() if p.accepted}
-        events = [e for album in albums for e in self.registry.events([GrantCreated], album=album)]
-        for event in [*events, *self.registry.events([GrantCreated], recipient=self.wallet)]:
-            if not idle or not isinstance(event, GrantCreated):
-                continue
-            state = self.registry.grant_state(event.grant_id)
-            over = state.revoked or state.status is GrantStatus.EXPIRED
-            if event.recipient == self.wallet and (event.keeper_set == 0 or not over):
-                idle.discard(event.key_version)
-            if event.keeper_set and not over:
-                view = self._set(event.keeper_set)
-                if self.wallet in view.keepers:
-                    payload = parse_payload(event.payload, event.suite, len(view.keepers))
-                    idle.discard(payload.shares[view.keepers.index(self.wallet)].version)
-        for version in idle:
-            self.ring.destroy(version)
-        return sorted(idle)
-
-    # ------------------------------------------------------------------ deployment
-
-    def _check_deployment(self) -> str:
-        """Hex of the deployment served. Raises OtherDeployment where the chain answers for another one."""
-        here = self.registry.deployment_id.hex()
-        section = self.vault.read().get("keeper", {})
-        served = section.get("deployment", "")
-        if not served:
-            self.adopt_deployment()
-        elif served != here:
-            raise OtherDeployment(
-                f"this keeper serves deployment {served[:16]}, and the chain answers for {here[:16]}: "
-                "it was started anew, or the address is another contract's",
-                "check the URL and the address; to serve this one: ffem keeper accept",
-            )
-        return here
-
-    def adopt_deployment(self) -> None:
-        """Serve the registry's present deployment from now on. What is kept of others stays in the vault."""
-        here = self.registry.deployment_id.hex()
-        with self.vault.edit() as data:
-            section = data.setdefault("keeper", {})
-            section["deployment"] = here
-            empty = {"cursor": 0, "jobs": {}, "seen": {}, "commits": {}}
-            section.setdefault("deployments", {}).setdefault(here, empty)
-
-    def _state(self, data: dict[str, Any]) -> dict[str, Any]:
-        section: dict[str, Any] = data["keeper"]
-        state: dict[str, Any] = section["deployments"][section["deployment"]]
-        return state
-
-    def _set(self, number: int) -> KeeperSetView:
-        """A keeper set; who is in it never changes."""
-        if number not in self._sets:
-            self._sets[number] = self.registry.keeper_set(number)
-        return self._sets[number]
 
     # ------------------------------------------------------------------ one step
 
     def step(self) -> list[Action]:
-        """Read new requests and take each open one as far as the chain allows now. Safe to repeat and to interrupt.
+        """Read new requests and take each open one as far as the chain allows now. Safe to repeat and to
+        interrupt.
 
-        Raises OtherDeployment and ChainUnavailable; what goes wrong with one request is an Action and stops no other.
+        Raises OtherDeployment and ChainUnavailable; what goes wrong with one request is an Action and stops
+        no other.
         """
         self._check_deployment()
         head = self.registry.latest_block()
@@ -244,7 +124,9 @@ class Keeper:
         if jobs or head - state["cursor"] >= self._depth // 2:
             with self.vault.edit() as data:
                 kept = self._state(data)
-                kept["jobs"] = {**jobs, **kept["jobs"]}
+                # Requests read again below the cursor must find their finished jobs: keep those that long.
+                over = {k for k, job in kept["jobs"].items() if 0 < job["final"] < head - 3 * self._depth}
+                kept["jobs"] = {k: job for k, job in {**jobs, **kept["jobs"]}.items() if k not in over}
                 for job in jobs.values():
                     digest = hashlib.sha256(job["request_key"]).hexdigest()
                     kept["seen"].setdefault(digest, f"{job['grant'].hex()}:{job['seq']}")
@@ -271,8 +153,7 @@ class Keeper:
                 return self._note(name, job, "done", "released", head)
             if head - commit.block + 1 < self._confirmations:
                 return []
-            before, later = ledger.proof(commit)
-            self.registry.deliver(job["grant"], job["seq"], index, before, later, job["sealed"])
+            self._deliver(ledger, commit, job["sealed"])
             return self._note(name, job, "delivered", f"share {index} delivered")
         if job["seq"] != ledger.state.seq:
             return self._note(name, job, "superseded", "a newer request supersedes it", head)
@@ -291,6 +172,20 @@ class Keeper:
         except Refused as refusal:
             return self._note(name, job, "refused", refusal.message, head)
         return self._note(name, job, "committed", f"committed to release share {index}")
+
+    def _deliver(self, ledger: Ledger, commit: ReleaseCommitted, sealed: bytes) -> None:
+        """Publish committed bytes. Another keeper's commit may move the head meanwhile: look again."""
+        for attempt in range(_DELIVERIES):
+            before, later = ledger.proof(commit)
+            try:
+                self.registry.deliver(commit.grant_id, commit.seq, commit.index, before, later, sealed)
+                return
+            except Refused:
+                ledger = read_ledger(self.registry, commit.grant_id)
+                again = ledger.commit_of(commit.seq, commit.index)
+                if attempt + 1 == _DELIVERIES or again is None:
+                    raise
+                commit = again
 
     def _reason_against(self, ledger: Ledger, job: dict[str, Any]) -> str:
         """Why this request must not be answered, empty where it may."""
@@ -320,7 +215,8 @@ class Keeper:
         return sum(stamp > since for stamp in commits) >= self._limit
 
     def _intend(self, name: str, ledger: Ledger, job: dict[str, Any], index: int) -> dict[str, Any]:
-        """Seal the share to the request key and write it down, unless that was done before; the job as written."""
+        """Seal the share to the request key and write it down, unless that was done before; the job as
+        written."""
         created = ledger.created
         payload = parse_payload(created.payload, created.suite, len(ledger.keepers))
         context = ledger.context(self.registry.deployment_id)
@@ -339,10 +235,9 @@ class Keeper:
                 state["commits"][created.recipient] = [*stamps, now]
             return dict(kept)
 
-    def _note(
-        self, name: str, job: dict[str, Any], kind: str, text: str, final: int = 0
-    ) -> list[Action]:
-        """Write down where a job stands; an Action where that is news. `final`: the block, where it is finished."""
+    def _note(self, name: str, job: dict[str, Any], kind: str, text: str, final: int = 0) -> list[Action]:
+        """Write down where a job stands; an Action where that is news. `final`: the block, where it is
+        finished."""
         note = f"{kind}: {text}"
         if job["note"] == note and bool(job["final"]) == bool(final):
             return []
@@ -360,7 +255,8 @@ class Keeper:
         *,
         poll: float = 1.0,
     ) -> None:
-        """Step every `poll` seconds until `stop` is set; through an outage of the chain it waits longer and longer.
+        """Step every `poll` seconds until `stop` is set; through an outage of the chain it waits longer and
+        longer.
 
         Raises OtherDeployment: a keeper never goes on silently on a chain that is not the one it served.
         """

@@ -1,0 +1,226 @@
+"""An owner's albums, captures and keys, and the vault they live in.
+
+Vault layout, section `owner` (ids in hex are keys of the dictionaries):
+
+    albums:   {album id: {name: str, salt: bytes32, owner: str, epoch: int, epochs: {"<epoch>": bytes32}}}
+    captures: {uid: {album, epoch, slot, cid, digest, key_commit, model_id, rotation, precision, faces,
+                     registered: [deployment id in hex, ...]}}
+    grants:   {deployment id: {grant id: {album, salt, scope, recipient, key_version, suite, expiry,
+                                          keeper_set, sent, block}}}
+
+Secrets and salts are written before the transaction that publishes anything derived from them, so an
+interruption between the two loses nothing: calling again goes on from the vault. Albums and captures are
+not bound to a deployment (ids depend on owner and salts alone); grants are.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from eth_account.signers.local import LocalAccount
+from eth_utils import to_checksum_address
+
+from ffem_chain.capture.model import Manifest
+from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, EpochOpened
+from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import album_id
+from ffem_chain.errors import ChainUnavailable, InputError
+from ffem_chain.keys import tree
+from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.suites import SECP256K1
+from ffem_chain.keys.vault import Vault
+from ffem_chain.roles.keyring import KeyRing, address_bytes
+from ffem_chain.roles.records import Album, CaptureRecord
+from ffem_chain.stores.cid import digest_of_cid
+
+
+class Archive:
+    """An owner's wallet with its vault. `registry` None works offline: sealing and key derivation only."""
+
+    def __init__(self, registry: Registry | None, vault: Vault, account: LocalAccount) -> None:
+        self._registry = registry
+        self.vault = vault
+        self.account = account
+        self.wallet: str = account.address
+
+    @property
+    def registry(self) -> Registry:
+        """The registry. Raises ChainUnavailable for an owner made offline."""
+        if self._registry is None:
+            raise ChainUnavailable("this needs the chain, and the owner works offline")
+        return self._registry
+
+    def _section(self, data: dict[str, Any]) -> dict[str, Any]:
+        section: dict[str, Any] = data.setdefault("owner", {})
+        for part in ("albums", "captures", "grants"):
+            section.setdefault(part, {})
+        return section
+
+    def _deployment(self) -> str:
+        return self.registry.deployment_id.hex() if self._registry is not None else ""
+
+    # ------------------------------------------------------------------ albums
+
+    def albums(self) -> list[Album]:
+        """All albums in the vault, by name."""
+        found = self._section(self.vault.read())["albums"]
+        albums = [
+            Album(entry["name"], bytes.fromhex(key), entry["salt"], entry["owner"], entry["epoch"])
+            for key, entry in found.items()
+        ]
+        return sorted(albums, key=lambda album: album.name)
+
+    def album(self, name_or_id: str | bytes) -> Album:
+        """The album of a name, an id, or an id in hex. Raises InputError where the vault has none."""
+        for album in self.albums():
+            if name_or_id in (album.name, album.album_id, album.album_id.hex(), "0x" + album.album_id.hex()):
+                return album
+        shown = name_or_id.hex() if isinstance(name_or_id, bytes) else name_or_id
+        raise InputError(f"there is no album {shown!r} in this vault", "ffem album create NAME")
+
+    def create_album(self, name: str, keepers: Sequence[str] = (), threshold: int = 1) -> Album:
+        """Create an album whose releases need `threshold` of `keepers` (default: the owner alone).
+
+        The epoch secret is in the vault before the transaction. Called again after an interruption, it goes
+        on with the same secret and salt. Raises InputError where the name is taken by an album that exists
+        on the chain.
+        """
+        members = [to_checksum_address(address_bytes(keeper)) for keeper in keepers] or [self.wallet]
+        if not 1 <= threshold <= len(members) <= 8 or len(set(members)) != len(members):
+            raise InputError(
+                f"{threshold} of {len(members)} keepers: 1 <= threshold <= keepers <= 8, all distinct"
+            )
+        if not name.strip() or len(name) > 200:
+            raise InputError("an album needs a name of at most 200 characters")
+        with self.vault.edit() as data:
+            albums = self._section(data)["albums"]
+            key = next((k for k, entry in albums.items() if entry["name"] == name), None)
+            if key is None:
+                salt = secrets.token_bytes(32)
+                key = album_id(self.wallet, salt).hex()
+                epochs = {"1": Secret.random().to_secret_bytes()}
+                albums[key] = {
+                    "name": name,
+                    "salt": salt,
+                    "owner": self.wallet,
+                    "epoch": 1,
+                    "epochs": epochs,
+                }
+        album = self.album(bytes.fromhex(key))
+        if album.owner != self.wallet:
+            raise InputError(f"album {name!r} in this vault belongs to {album.owner}")
+        if self.registry.events([AlbumCreated], album=album.album_id):
+            raise InputError(f"album {name!r} exists already", f"ffem album show {name}")
+        if self.wallet in members:
+            KeyRing(self.registry, self.vault, self.account).ensure(SECP256K1)
+        commit = tree.key_commit(self.epoch_secret(album, 1), "epoch")
+        self.registry.create_album(album.salt, commit, members, threshold)
+        # On a new deployment an older album starts again at epoch 1; the later ones are published in order.
+        for epoch in range(2, album.epoch + 1):
+            self.registry.open_epoch(
+                album.album_id, tree.key_commit(self.epoch_secret(album, epoch), "epoch")
+            )
+        return album
+
+    def open_epoch(self, name_or_id: str | bytes) -> Album:
+        """Start the album's next epoch: what is sealed from now on derives from a new secret. Resumable."""
+        album = self.album(name_or_id)
+        following = str(album.epoch + 1)
+        with self.vault.edit() as data:
+            epochs = self._section(data)["albums"][album.album_id.hex()]["epochs"]
+            epochs.setdefault(following, Secret.random().to_secret_bytes())
+        commit = tree.key_commit(self.epoch_secret(album, album.epoch + 1), "epoch")
+        opened = self.registry.events([EpochOpened], album=album.album_id)
+        if not any(isinstance(e, EpochOpened) and e.key_commit == commit for e in opened):
+            self.registry.open_epoch(album.album_id, commit)
+        with self.vault.edit() as data:
+            self._section(data)["albums"][album.album_id.hex()]["epoch"] = album.epoch + 1
+        return replace(album, epoch=album.epoch + 1)
+
+    # ------------------------------------------------------------------ keys
+
+    def epoch_secret(self, album: Album, epoch: int) -> Secret:
+        """Secret of one epoch. Raises InputError where the vault does not hold it."""
+        entry = self._section(self.vault.read())["albums"].get(album.album_id.hex(), {})
+        secret = entry.get("epochs", {}).get(str(epoch))
+        if secret is None:
+            raise InputError(f"the vault holds no secret for epoch {epoch} of album {album.name!r}")
+        return Secret(secret)
+
+    def derive_capture_key(self, album: Album, epoch: int, slot: int, uid: bytes) -> Secret:
+        """Capture key of (album, epoch, slot, uid)."""
+        context = tree.TreeContext(album.salt, epoch)
+        slot_key = tree.slot_key(self.epoch_secret(album, epoch), context, slot)
+        return tree.capture_key(slot_key, context, slot, uid)
+
+    def capture_key(self, uid: bytes) -> Secret:
+        """Capture key of a capture of this owner."""
+        record = self.capture(uid)
+        return self.derive_capture_key(self.album(record.album_id), record.epoch, record.slot, uid)
+
+    def face_key(self, uid: bytes, index: int) -> Secret:
+        """Face key of face `index` (from 0) of a capture of this owner."""
+        record = self.capture(uid)
+        if not 0 <= index < record.faces:
+            raise InputError(f"capture {uid.hex()[:16]} has {record.faces} faces, there is no face {index}")
+        context = tree.FaceContext(uid, index, record.model_id, record.rotation, record.precision)
+        return tree.face_key(self.capture_key(uid), context)
+
+    # ------------------------------------------------------------------ captures
+
+    def record_capture(self, album: Album, manifest: Manifest, cid: str) -> CaptureRecord:
+        """Write a sealed capture to the vault, before it is registered."""
+        entry = {
+            "album": album.album_id,
+            "epoch": manifest.epoch,
+            "slot": manifest.slot,
+            "cid": cid,
+            "digest": digest_of_cid(cid),
+            "key_commit": manifest.key_commit,
+            "model_id": manifest.model_id,
+            "rotation": manifest.rotation,
+            "precision": manifest.precision,
+            "faces": manifest.faces,
+            "registered": [],
+        }
+        with self.vault.edit() as data:
+            self._section(data)["captures"].setdefault(manifest.uid.hex(), entry)
+        return self.capture(manifest.uid)
+
+    def register_capture(self, uid: bytes) -> CaptureRecord:
+        """Register a recorded capture on the chain, once: where it is there already, that is noted."""
+        record = self.capture(uid)
+        there = self.registry.events([CaptureRegistered], album=record.album_id, uid=uid)
+        if not there:
+            self.registry.register_capture(
+                record.album_id, uid, record.digest, record.key_commit, record.epoch, record.slot
+            )
+        with self.vault.edit() as data:
+            registered = self._section(data)["captures"][uid.hex()]["registered"]
+            if self._deployment() not in registered:
+                registered.append(self._deployment())
+        return replace(record, registered=True)
+
+    def captures(self) -> list[CaptureRecord]:
+        """All captures in the vault, oldest slot first."""
+        deployment = self._deployment()
+        records = []
+        for uid, entry in self._section(self.vault.read())["captures"].items():
+            values = {key: value for key, value in entry.items() if key not in ("album", "registered")}
+            registered = deployment in entry["registered"]
+            records.append(
+                CaptureRecord(
+                    uid=bytes.fromhex(uid), album_id=entry["album"], registered=registered, **values
+                )
+            )
+        return sorted(records, key=lambda record: (record.slot, record.uid))
+
+    def capture(self, uid: bytes) -> CaptureRecord:
+        """One capture. Raises InputError where it is not in the vault."""
+        for record in self.captures():
+            if record.uid == uid:
+                return record
+        raise InputError(f"capture {uid.hex()[:16]} is not in this vault", "ffem ls")
