@@ -1,0 +1,299 @@
+"""Grants: a key for one recipient that opens only with the shares of a threshold of keepers.
+
+The envelope to the recipient holds X = K xor pad, where pad comes from a random r that is shared among the keepers. The
+scope (what K opens) is masked under X; its salted commitment is public and part of every context. docs/KEYS.md has the
+layout of the payload; DESIGN's "Release" the protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ffem_chain.errors import FormatError, Pending, Tampered
+from ffem_chain.keys import shamir
+from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.suites import ENVELOPE_OVERHEAD, PrivateKey, check_public, check_suite, open_envelope, seal
+from ffem_chain.keys.tree import hkdf
+
+LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE = 1, 2, 3, 4
+SCOPE_LENGTH = 43
+PAYLOAD_VERSION = 1
+_SECRET = 32
+_KEEPER_HEAD = 4 + 32
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a key opens. Fields that a level does not use are zero.
+
+    `level` one of LEVEL_*; `epoch` from 1; `slot` the minute; `uid` of the capture (32 bytes); `face` its index. For
+    LEVEL_NODE, `slot` is the first slot below the node and `face` the node's depth.
+    """
+
+    level: int
+    epoch: int = 0
+    slot: int = 0
+    uid: bytes = bytes(32)
+    face: int = 0
+
+    def __post_init__(self) -> None:
+        if self.level not in (LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE):
+            raise FormatError(f"unknown level {self.level} of a grant's scope")
+        if not 1 <= self.epoch < 1 << 32 or not 0 <= self.slot < 1 << 32 or not 0 <= self.face < 1 << 16:
+            raise FormatError("a number in a grant's scope is out of range")
+        unused = {
+            LEVEL_EPOCH: self.slot == 0 and self.face == 0 and not any(self.uid),
+            LEVEL_NODE: self.face <= 32 and not any(self.uid),
+            LEVEL_CAPTURE: self.face == 0,
+            LEVEL_FACE: True,
+        }
+        if len(self.uid) != 32 or not unused[self.level]:
+            raise FormatError("a grant's scope is not in its canonical form")
+
+    def pack(self) -> bytes:
+        """43 bytes: level 1 ‖ epoch 4 ‖ slot 4 ‖ uid 32 ‖ face 2."""
+        return (
+            bytes([self.level])
+            + self.epoch.to_bytes(4, "big")
+            + self.slot.to_bytes(4, "big")
+            + self.uid
+            + self.face.to_bytes(2, "big")
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Scope:
+        """Inverse of `pack`; FormatError for anything that `pack` does not give."""
+        if len(data) != SCOPE_LENGTH:
+            raise FormatError(f"a scope has {SCOPE_LENGTH} bytes, not {len(data)}")
+        number = int.from_bytes
+        return cls(data[0], number(data[1:5], "big"), number(data[5:9], "big"), data[9:41], number(data[41:], "big"))
+
+
+@dataclass(frozen=True)
+class GrantContext:
+    """Where a grant lives; authenticated in every envelope of it. A direct grant has threshold and keepers 0."""
+
+    deployment: bytes
+    album: bytes
+    grant: bytes
+    recipient: bytes
+    key_version: int
+    suite: int
+    threshold: int
+    keepers: int
+
+    @property
+    def direct(self) -> bool:
+        return self.keepers == 0
+
+    def pack(self) -> bytes:
+        """124 bytes. ValueError for fields out of range."""
+        fixed = (self.deployment, 32), (self.album, 32), (self.grant, 32), (self.recipient, 20)
+        if any(len(value) != length for value, length in fixed):
+            raise ValueError("a field of a grant's context has the wrong length")
+        if not (self.threshold == self.keepers == 0 or 1 <= self.threshold <= self.keepers <= shamir.MAX_SHARES):
+            raise ValueError(f"threshold {self.threshold} of {self.keepers} keepers")
+        numbers = bytes([check_suite(self.suite), int(self.direct), self.threshold, self.keepers])
+        return b"".join(value for value, _ in fixed) + self.key_version.to_bytes(4, "big") + numbers
+
+
+@dataclass(frozen=True)
+class KeeperKey:
+    """A keeper's wallet (20 bytes) and the encryption key its share is sealed to."""
+
+    address: bytes
+    version: int
+    public: bytes
+
+
+@dataclass(frozen=True)
+class SealedShare:
+    """One keeper's part of a payload: its key's version, the digest of its share, the share sealed to it."""
+
+    version: int
+    digest: bytes
+    envelope: bytes
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A parsed payload."""
+
+    envelope: bytes
+    masked_scope: bytes
+    shares: tuple[SealedShare, ...]
+
+
+@dataclass(frozen=True)
+class BuiltGrant:
+    """What goes on the chain."""
+
+    payload: bytes
+    scope_commit: bytes
+
+
+@dataclass(frozen=True)
+class OpenedGrant:
+    """A grant opened by its recipient: what for, and the key."""
+
+    scope: Scope
+    key: Secret
+
+
+def _xor(a: bytes, b: bytes) -> bytes:
+    return bytes(x ^ y for x, y in zip(a, b, strict=True))
+
+
+def _pad(r: Secret, ctx: GrantContext, scope: bytes) -> bytes:
+    return hkdf(r, "grant/pad", ctx.pack() + scope)
+
+
+def _commit(x: bytes, ctx: GrantContext, scope: bytes) -> bytes:
+    return hmac.digest(hkdf(x, "grant/scope-salt", ctx.pack()), scope, "sha256")
+
+
+def _mask(x: bytes, ctx: GrantContext, scope: bytes) -> bytes:
+    return _xor(scope, hkdf(x, "grant/scope-mask", ctx.pack(), SCOPE_LENGTH))
+
+
+def _grant_info(ctx: GrantContext, scope_commit: bytes) -> bytes:
+    return b"ffem/v1/grant\x00" + ctx.pack() + scope_commit
+
+
+def _share_info(ctx: GrantContext, scope_commit: bytes, index: int, keeper: bytes, version: int) -> bytes:
+    place = bytes([index]) + keeper + version.to_bytes(4, "big")
+    return b"ffem/v1/grant-share\x00" + ctx.pack() + scope_commit + place
+
+
+def _release_info(ctx: GrantContext, scope_commit: bytes, seq: int, index: int) -> bytes:
+    return b"ffem/v1/release\x00" + ctx.pack() + scope_commit + bytes([seq, index])
+
+
+def share_digest(grant: bytes, index: int, share: Secret) -> bytes:
+    """Public digest of keeper `index`'s share of a grant; lets keeper and recipient tell a wrong share."""
+    return hashlib.sha256(b"ffem/v1/share\x00" + grant + bytes([index]) + share.to_secret_bytes()).digest()
+
+
+def build_grant(
+    key: Secret, scope: Scope, ctx: GrantContext, recipient_public: bytes, keepers: Sequence[KeeperKey]
+) -> BuiltGrant:
+    """Seals the 32-byte `key` for a recipient; every call draws a fresh pad. FormatError for a bad public key."""
+    if len(keepers) != ctx.keepers or len(key) != _SECRET:
+        raise ValueError("the context names another number of keepers, or the key has not 32 bytes")
+    packed = scope.pack()
+    r = Secret.random(_SECRET)
+    x = key.to_secret_bytes() if ctx.direct else _xor(key.to_secret_bytes(), _pad(r, ctx, packed))
+    scope_commit = _commit(x, ctx, packed)
+    parts = [
+        bytes([PAYLOAD_VERSION]),
+        seal(ctx.suite, recipient_public, x, _grant_info(ctx, scope_commit)),
+        _mask(x, ctx, packed),
+    ]
+    shares = [] if ctx.direct else shamir.split(r, ctx.threshold, ctx.keepers)
+    for index, (keeper, share) in enumerate(zip(keepers, shares, strict=True)):
+        info = _share_info(ctx, scope_commit, index, keeper.address, keeper.version)
+        parts += [
+            keeper.version.to_bytes(4, "big"),
+            share_digest(ctx.grant, index, share),
+            seal(ctx.suite, keeper.public, share, info),
+        ]
+    return BuiltGrant(b"".join(parts), scope_commit)
+
+
+def parse_payload(payload: bytes, suite: int, keepers: int) -> Payload:
+    """Splits a payload; its length follows from the suite and the number of keepers. FormatError otherwise."""
+    envelope_length = ENVELOPE_OVERHEAD[check_suite(suite)] + _SECRET
+    share_length = _KEEPER_HEAD + envelope_length
+    head = 1 + envelope_length + SCOPE_LENGTH
+    if len(payload) != head + keepers * share_length:
+        raise FormatError(f"the grant's payload has {len(payload)} bytes, not {head + keepers * share_length}")
+    if payload[0] != PAYLOAD_VERSION:
+        raise FormatError(f"unknown version {payload[0]} of a grant's payload")
+    shares = []
+    for at in range(head, len(payload), share_length):
+        version, digest = int.from_bytes(payload[at : at + 4], "big"), payload[at + 4 : at + _KEEPER_HEAD]
+        shares.append(SealedShare(version, digest, payload[at + _KEEPER_HEAD : at + share_length]))
+    return Payload(payload[1 : 1 + envelope_length], payload[1 + envelope_length : head], tuple(shares))
+
+
+def _check_share(payload: Payload, ctx: GrantContext, index: int, share: Secret) -> Secret:
+    if not hmac.compare_digest(share_digest(ctx.grant, index, share), payload.shares[index].digest):
+        raise Tampered(f"the share of keeper {index} is not the one that the grant names")
+    return share
+
+
+def open_keeper_share(
+    private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes, index: int, keeper_address: bytes
+) -> Secret:
+    """Keeper `index`'s share of the pad, checked against the grant's digest. It opens nothing by itself."""
+    sealed = payload.shares[index]
+    info = _share_info(ctx, scope_commit, index, keeper_address, sealed.version)
+    return _check_share(payload, ctx, index, open_envelope(private, sealed.envelope, info))
+
+
+def parse_request_key(data: bytes) -> tuple[int, bytes]:
+    """(suite, public key) of a request key as it is on the chain: suite byte ‖ public key."""
+    if not data:
+        raise FormatError("the request key is empty")
+    return data[0], check_public(data[0], data[1:])
+
+
+def seal_release(
+    share: Secret, request_key: bytes, ctx: GrantContext, scope_commit: bytes, seq: int, index: int
+) -> bytes:
+    """A keeper's share sealed to a request's one-time key. FormatError where its suite is not the grant's."""
+    suite, public = parse_request_key(request_key)
+    if suite != ctx.suite:
+        raise FormatError(f"the request key is of suite {suite}, the grant of suite {ctx.suite}")
+    return seal(suite, public, share, _release_info(ctx, scope_commit, seq, index))
+
+
+def open_release(
+    private: PrivateKey,
+    sealed: bytes,
+    payload: Payload,
+    ctx: GrantContext,
+    scope_commit: bytes,
+    seq: int,
+    index: int,
+) -> Secret:
+    """A delivered share, checked against the grant's digest; Tampered names the keeper of a wrong one."""
+    try:
+        share = open_envelope(private, sealed, _release_info(ctx, scope_commit, seq, index))
+    except Tampered:
+        raise Tampered(f"what keeper {index} delivered does not open with this request's key") from None
+    return _check_share(payload, ctx, index, share)
+
+
+def _open_scope(private: PrivateKey, payload: Payload, ctx: GrantContext, commit: bytes) -> tuple[bytes, Scope]:
+    x = open_envelope(private, payload.envelope, _grant_info(ctx, commit)).to_secret_bytes()
+    packed = _mask(x, ctx, payload.masked_scope)
+    if not hmac.compare_digest(_commit(x, ctx, packed), commit):
+        raise Tampered("the grant's scope does not match its commitment")
+    return x, Scope.unpack(packed)
+
+
+def read_scope(private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes) -> Scope:
+    """What a grant is for. The recipient can read this before any keeper answers."""
+    return _open_scope(private, payload, ctx, scope_commit)[1]
+
+
+def open_grant(
+    private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes, shares: Mapping[int, Secret]
+) -> OpenedGrant:
+    """Key and scope from the envelope and the shares of a threshold of keepers (by index; none where direct).
+
+    Every share is checked against its digest. Pending where too few are given. Whether K is the key that the owner
+    committed to is for the caller to check (`tree.key_commit`).
+    """
+    x, scope = _open_scope(private, payload, ctx, scope_commit)
+    if ctx.direct:
+        return OpenedGrant(scope, Secret(x))
+    if len(shares) < ctx.threshold:
+        raise Pending(f"{len(shares)} of the {ctx.threshold} keepers that are needed have answered")
+    checked = {index: _check_share(payload, ctx, index, share) for index, share in shares.items()}
+    r = shamir.combine(checked, ctx.threshold)
+    return OpenedGrant(scope, Secret(_xor(x, _pad(r, ctx, scope.pack()))))
