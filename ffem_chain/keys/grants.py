@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from ffem_chain.errors import FormatError, Pending, Tampered
 from ffem_chain.keys import shamir
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.suites import ENVELOPE_OVERHEAD, PrivateKey, check_public, check_suite, open_envelope, seal
+from ffem_chain.keys.suites import (
+    ENVELOPE_OVERHEAD,
+    PrivateKey,
+    check_public,
+    check_suite,
+    open_envelope,
+    seal,
+)
 from ffem_chain.keys.tree import hkdf
 
 LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE = 1, 2, 3, 4
@@ -226,7 +233,12 @@ def _check_share(payload: Payload, ctx: GrantContext, index: int, share: Secret)
 
 
 def open_keeper_share(
-    private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes, index: int, keeper_address: bytes
+    private: PrivateKey,
+    payload: Payload,
+    ctx: GrantContext,
+    scope_commit: bytes,
+    index: int,
+    keeper_address: bytes,
 ) -> Secret:
     """Keeper `index`'s share of the pad, checked against the grant's digest. It opens nothing by itself."""
     sealed = payload.shares[index]
@@ -282,7 +294,11 @@ def read_scope(private: PrivateKey, payload: Payload, ctx: GrantContext, scope_c
 
 
 def open_grant(
-    private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes, shares: Mapping[int, Secret]
+    private: PrivateKey,
+    payload: Payload,
+    ctx: GrantContext,
+    scope_commit: bytes,
+    shares: Mapping[int, Secret],
 ) -> OpenedGrant:
     """Key and scope from the envelope and the shares of a threshold of keepers (by index; none where direct).
 

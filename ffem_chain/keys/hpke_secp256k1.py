@@ -77,4 +77,13 @@ def open_sealed(private: ec.EllipticCurvePrivateKey, sealed: bytes, info: bytes)
     return AESGCM(key).decrypt(nonce, sealed[ENC_LENGTH:], None)
 
 
-__all__ = ["CURVE", "ENC_LENGTH", "TAG_LENGTH", "InvalidTag", "compressed", "load_point", "open_sealed", "seal"]
+__all__ = [
+    "CURVE",
+    "ENC_LENGTH",
+    "TAG_LENGTH",
+    "InvalidTag",
+    "compressed",
+    "load_point",
+    "open_sealed",
+    "seal",
+]

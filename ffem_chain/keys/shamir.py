@@ -20,8 +20,8 @@ def split(secret: Secret, threshold: int, count: int) -> list[Secret]:
     if len(secret) != 2 * _HALF or not 1 <= threshold <= count <= MAX_SHARES:
         raise ValueError(f"cannot split {len(secret)} bytes {threshold} of {count}")
     data = secret.to_secret_bytes()
-    first = Shamir.split(threshold, count, data[:_HALF])
-    second = Shamir.split(threshold, count, data[_HALF:])
+    first = Shamir.split(threshold, count, data[:_HALF], False)
+    second = Shamir.split(threshold, count, data[_HALF:], False)
     return [Secret(bytes(a) + bytes(b)) for (_, a), (_, b) in zip(first, second, strict=True)]
 
 
@@ -31,7 +31,7 @@ def combine(shares: Mapping[int, Secret], threshold: int) -> Secret:
         raise ValueError(f"{threshold} shares of 32 bytes are needed")
     chosen = sorted(shares.items())[:threshold]
     halves = [
-        Shamir.combine([(index + 1, share.to_secret_bytes()[at : at + _HALF]) for index, share in chosen])
+        Shamir.combine([(index + 1, share.to_secret_bytes()[at : at + _HALF]) for index, share in chosen], False)
         for at in (0, _HALF)
     ]
     return Secret(bytes(halves[0]) + bytes(halves[1]))

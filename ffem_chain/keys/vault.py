@@ -1,0 +1,133 @@
+"""The vault: one encrypted file for what an owner, a recipient or a keeper must keep secret.
+
+CBOR {v, kdf: {n, r, p, salt}, nonce, data}: scrypt (RFC 7914) of the passphrase gives an AES-256-GCM key; the header is
+authenticated. Every write draws a fresh nonce, replaces the file atomically and holds a lock, so that several
+processes can share a vault.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cbor2
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from filelock import FileLock, Timeout
+
+from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
+from ffem_chain.keys.files import read_file, write_private
+from ffem_chain.keys.secret import Secret
+
+VERSION = 1
+MAX_BYTES = 64 << 20
+LOCK_SECONDS = 30.0
+_KDF = {"n": 1 << 15, "r": 8, "p": 1}
+_CHECK = b"ffem/v1/vault-check\x00"
+_DATA = b"ffem/v1/vault-data\x00"
+
+
+class Vault:
+    """An open vault. `read` gives a copy of its content; `edit` changes it."""
+
+    def __init__(self, path: Path, header: bytes, key: Secret) -> None:
+        """Use `create` or `open`."""
+        self.path = path
+        self._header = header
+        self._key = key
+        # lock files hold nothing and stay: removing one would let two processes hold different ones
+        self._lock = FileLock(f"{path}.lock", timeout=LOCK_SECONDS)
+
+    def __repr__(self) -> str:
+        return f"Vault({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, path: Path, passphrase: Secret) -> Vault:
+        """Makes an empty vault. InputError where there is a file already or the passphrase is empty."""
+        if not len(passphrase):
+            raise InputError("the passphrase is empty", "choose one, or set FFEM_PASSPHRASE_FILE")
+        header = _header({**_KDF, "salt": secrets.token_bytes(16)})
+        vault = cls(path, header, _derive(header, passphrase))
+        write_private(path, vault._seal({}), replace=False)
+        return vault
+
+    @classmethod
+    def open(cls, path: Path, passphrase: Secret) -> Vault:
+        """Opens a vault. NotForMe for a wrong passphrase, Tampered or FormatError for a damaged file."""
+        header, check, _, _ = _parse(read_file(path, "vault", MAX_BYTES))
+        key = _derive(header, passphrase)
+        if not hmac.compare_digest(check, _passphrase_check(key, header)):
+            raise NotForMe("the passphrase does not open this vault", "check FFEM_PASSPHRASE, or type it again")
+        vault = cls(path, header, key)
+        vault.read()
+        return vault
+
+    def read(self) -> dict[str, Any]:
+        """The content as it is now: text, numbers, bytes, lists and dicts. The caller may change its copy."""
+        header, _, nonce, sealed = _parse(read_file(self.path, "vault", MAX_BYTES))
+        if header != self._header:
+            raise Tampered("the vault was replaced by another one meanwhile", "start again")
+        try:
+            plain = AESGCM(self._key.to_secret_bytes()).decrypt(nonce, sealed, _DATA + header)
+        except InvalidTag:
+            raise Tampered("the vault is damaged", "restore a backup: `ffem wallet restore`") from None
+        content: dict[str, Any] = cbor2.loads(plain)
+        return content
+
+    @contextmanager
+    def edit(self) -> Iterator[dict[str, Any]]:
+        """`with vault.edit() as data:` locks, reads, writes back what `data` became. Exceptions write nothing."""
+        try:
+            with self._lock:
+                content = self.read()
+                yield content
+                write_private(self.path, self._seal(content))
+        except Timeout:
+            raise InputError("another process is holding the vault", "wait for it, or stop it") from None
+
+    def _seal(self, content: dict[str, Any]) -> bytes:
+        plain, nonce = cbor2.dumps(content), secrets.token_bytes(12)
+        sealed = AESGCM(self._key.to_secret_bytes()).encrypt(nonce, plain, _DATA + self._header)
+        check = _passphrase_check(self._key, self._header)
+        return cbor2.dumps({"header": self._header, "check": check, "nonce": nonce, "data": sealed})
+
+
+def _header(kdf: dict[str, Any]) -> bytes:
+    return cbor2.dumps({"v": VERSION, "kdf": kdf})
+
+
+def _derive(header: bytes, passphrase: Secret) -> Secret:
+    kdf = cbor2.loads(header)["kdf"]
+    scrypt = Scrypt(salt=kdf["salt"], length=32, n=kdf["n"], r=kdf["r"], p=kdf["p"])
+    return Secret(scrypt.derive(passphrase.to_secret_bytes()))
+
+
+def _passphrase_check(key: Secret, header: bytes) -> bytes:
+    """Tells a wrong passphrase from a damaged file, which a failing tag alone does not."""
+    return hmac.digest(key.to_secret_bytes(), _CHECK + header, "sha256")
+
+
+def _parse(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """(header, check, nonce, sealed content); every field bounded before it is used."""
+    damaged = FormatError("this is not a vault, or it is damaged", "restore a backup: `ffem wallet restore`")
+    try:
+        outer = cbor2.loads(data)
+        header, check, nonce, sealed = (outer[name] for name in ("header", "check", "nonce", "data"))
+        inner = cbor2.loads(header)
+        version, kdf = inner["v"], inner["kdf"]
+        n, r, p, salt = kdf["n"], kdf["r"], kdf["p"], kdf["salt"]
+    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, RecursionError):
+        raise damaged from None
+    if version != VERSION:
+        raise FormatError(f"the vault is of version {version}, this program reads {VERSION}", "update ffem-chain")
+    sizes = isinstance(salt, bytes) and isinstance(check, bytes) and isinstance(nonce, bytes)
+    if not sizes or not isinstance(sealed, bytes) or (len(salt), len(check), len(nonce)) != (16, 32, 12):
+        raise damaged
+    if n not in {1 << bits for bits in range(14, 21)} or r != 8 or p != 1:
+        raise damaged
+    return header, check, nonce, sealed
