@@ -4,7 +4,7 @@ Vault layout, section `owner` (ids in hex are keys of the dictionaries):
 
     albums:   {album id: {name: str, salt: bytes32, owner: str, epoch: int, epochs: {"<epoch>": bytes32}}}
     captures: {uid: {album, epoch, slot, cid, digest, key_commit, model_id, rotation, precision, faces,
-                     registered: [deployment id in hex, ...]}}
+                     sealed: [face index, ...], registered: [deployment id in hex, ...]}}
     grants:   {deployment id: {grant id: {album, salt, scope, recipient, key_version, suite, expiry,
                                           keeper_set, sent, block}}}
 
@@ -21,9 +21,8 @@ from dataclasses import replace
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_utils import to_checksum_address
 
-from ffem_chain.capture.model import Manifest
+from ffem_chain.capture.model import Capture
 from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, EpochOpened
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import album_id
@@ -32,7 +31,7 @@ from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
-from ffem_chain.roles.keyring import KeyRing, address_bytes
+from ffem_chain.roles.keyring import KeyRing, checksum
 from ffem_chain.roles.records import Album, CaptureRecord
 from ffem_chain.stores.cid import digest_of_cid
 
@@ -88,11 +87,9 @@ class Archive:
         on with the same secret and salt. Raises InputError where the name is taken by an album that exists
         on the chain.
         """
-        members = [to_checksum_address(address_bytes(keeper)) for keeper in keepers] or [self.wallet]
+        members = [checksum(keeper) for keeper in keepers] or [self.wallet]
         if not 1 <= threshold <= len(members) <= 8 or len(set(members)) != len(members):
-            raise InputError(
-                f"{threshold} of {len(members)} keepers: 1 <= threshold <= keepers <= 8, all distinct"
-            )
+            raise InputError(f"{threshold} of {len(members)} keepers: 1 <= threshold <= keepers <= 8, all distinct")
         if not name.strip() or len(name) > 200:
             raise InputError("an album needs a name of at most 200 characters")
         with self.vault.edit() as data:
@@ -120,9 +117,7 @@ class Archive:
         self.registry.create_album(album.salt, commit, members, threshold)
         # On a new deployment an older album starts again at epoch 1; the later ones are published in order.
         for epoch in range(2, album.epoch + 1):
-            self.registry.open_epoch(
-                album.album_id, tree.key_commit(self.epoch_secret(album, epoch), "epoch")
-            )
+            self.registry.open_epoch(album.album_id, tree.key_commit(self.epoch_secret(album, epoch), "epoch"))
         return album
 
     def open_epoch(self, name_or_id: str | bytes) -> Album:
@@ -166,13 +161,16 @@ class Archive:
         record = self.capture(uid)
         if not 0 <= index < record.faces:
             raise InputError(f"capture {uid.hex()[:16]} has {record.faces} faces, there is no face {index}")
+        if index not in record.sealed:
+            raise InputError(f"face {index} was too small: it was covered for ever, and no key opens it")
         context = tree.FaceContext(uid, index, record.model_id, record.rotation, record.precision)
         return tree.face_key(self.capture_key(uid), context)
 
     # ------------------------------------------------------------------ captures
 
-    def record_capture(self, album: Album, manifest: Manifest, cid: str) -> CaptureRecord:
-        """Write a sealed capture to the vault, before it is registered."""
+    def record_capture(self, album: Album, capture: Capture, cid: str) -> CaptureRecord:
+        """Write a sealed capture to the vault, before it is registered. `capture` as read from its files."""
+        manifest = capture.manifest
         entry = {
             "album": album.album_id,
             "epoch": manifest.epoch,
@@ -184,6 +182,7 @@ class Archive:
             "rotation": manifest.rotation,
             "precision": manifest.precision,
             "faces": manifest.faces,
+            "sealed": [face.index for face in capture.faces],
             "registered": [],
         }
         with self.vault.edit() as data:
@@ -209,11 +208,15 @@ class Archive:
         deployment = self._deployment()
         records = []
         for uid, entry in self._section(self.vault.read())["captures"].items():
-            values = {key: value for key, value in entry.items() if key not in ("album", "registered")}
+            values = {key: value for key, value in entry.items() if key not in ("album", "sealed", "registered")}
             registered = deployment in entry["registered"]
             records.append(
                 CaptureRecord(
-                    uid=bytes.fromhex(uid), album_id=entry["album"], registered=registered, **values
+                    uid=bytes.fromhex(uid),
+                    album_id=entry["album"],
+                    sealed=tuple(entry["sealed"]),
+                    registered=registered,
+                    **values,
                 )
             )
         return sorted(records, key=lambda record: (record.slot, record.uid))

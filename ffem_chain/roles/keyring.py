@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 
 from ffem_chain.chain.events import KeyRegistered
 from ffem_chain.chain.registry import Registry
@@ -48,6 +49,15 @@ def address_bytes(address: str) -> bytes:
     return raw
 
 
+def checksum(address: str) -> str:
+    """A wallet address in EIP-55 form. Raises InputError where it is none, or has capitals that do not check."""
+    checked: str = to_checksum_address(address_bytes(address))
+    mixed = address.removeprefix("0x") not in (checked[2:].lower(), checked[2:].upper())
+    if mixed and address.removeprefix("0x") != checked[2:]:
+        raise InputError(f"the checksum of address {address} is wrong", "copy the address again")
+    return checked
+
+
 class KeyRing:
     """Encryption keys of `account`, private halves in `vault`, public halves on the chain."""
 
@@ -78,9 +88,9 @@ class KeyRing:
         with self._vault.edit() as data:
             self._section(data)["pending"].append(entry)
         receipt = self._registry.register_key(suite, private.public)
-        version = next(event.version for event in receipt.events if isinstance(event, KeyRegistered))
+        version: int = next(e.version for e in receipt.events if isinstance(e, KeyRegistered))
         self._settle({private.public: version})
-        return int(version)
+        return version
 
     def _settle(self, versions: dict[bytes, int]) -> None:
         """Move pending keys whose version is known to the ring."""

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from eth_utils import to_checksum_address
-
 from ffem_chain.chain.types import GrantParams, GrantStatus, grant_id
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.grants import (
@@ -27,7 +25,7 @@ from ffem_chain.keys.grants import (
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1, XWING
 from ffem_chain.roles.archive import Archive
-from ffem_chain.roles.keyring import address_bytes, published_key
+from ffem_chain.roles.keyring import address_bytes, checksum, published_key
 from ffem_chain.roles.records import Album, GrantRecord, grant_from_vault, grant_to_vault
 from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grant
 
@@ -63,7 +61,7 @@ class Owner(Archive):
         all accepted.
         """
         scope, owned, key = self._scope(uid, face, album, epoch)
-        recipient = to_checksum_address(address_bytes(wallet))
+        recipient = checksum(wallet)
         expiry = 0 if expires is None else int(expires.timestamp())
         if expires is not None and expiry <= time.time():
             raise InputError(f"the grant would have expired already, at {expires.isoformat()}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import hmac
 
-from eth_abi import encode
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 
 from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.chain.events import AlbumCreated, CaptureRegistered
@@ -79,31 +79,29 @@ def load_capture(registry: Registry, store: Store, album: bytes, uid: bytes) -> 
 def opened_face_key(opened: OpenedGrant, capture: Capture, index: int) -> Secret:
     """Key of face `index` from an opened grant, checked against the face's commitment.
 
-    Raises NotForMe where the grant does not cover the face, Tampered where the owner granted a wrong key.
+    Raises NotForMe where the grant does not cover the face, Tampered where the owner granted a wrong key,
+    FormatError where there is no such face or it was covered for ever.
     """
     manifest, scope, key = capture.manifest, opened.scope, opened.key
     if not grant_covers(opened, manifest, index):
         raise NotForMe(f"this grant does not cover face {index} of capture {manifest.uid.hex()[:16]}")
+    face = capture.face(index)
     if scope.level == LEVEL_EPOCH:
-        context = tree.TreeContext(manifest.album_salt, manifest.epoch)
-        key = tree.capture_key(
-            tree.slot_key(key, context, manifest.slot), context, manifest.slot, manifest.uid
-        )
+        slot_key = tree.slot_key(key, manifest.tree, manifest.slot)
+        key = tree.capture_key(slot_key, manifest.tree, manifest.slot, manifest.uid)
     if scope.level in (LEVEL_EPOCH, LEVEL_CAPTURE):
-        if not hmac.compare_digest(tree.key_commit(key, "capture"), manifest.key_commit):
-            raise Tampered(
-                "the granted key does not match the capture's commitment", "the owner granted a wrong key"
-            )
-        face = tree.FaceContext(manifest.uid, index, manifest.model_id, manifest.rotation, manifest.precision)
-        key = tree.face_key(key, face)
-    sealed = next((f for f in capture.faces if f.index == index), None)
-    if sealed is None:
-        raise NotForMe(f"capture {manifest.uid.hex()[:16]} has no sealed face {index}")
-    if not hmac.compare_digest(tree.key_commit(key, "face"), sealed.commit):
-        raise Tampered(
-            "the granted key does not match the face's commitment", "the owner granted a wrong key"
-        )
+        _check_commit(key, "capture", manifest.key_commit)
+        key = tree.face_key(key, manifest.face_context(index))
+    _check_commit(key, "face", face.commit)
     return key
+
+
+def _check_commit(key: Secret, level: str, commit: bytes) -> None:
+    if not hmac.compare_digest(tree.key_commit(key, level), commit):
+        raise Tampered(
+            f"the granted key does not match the commitment of the {level}",
+            "the owner granted a wrong key: ask for a new grant",
+        )
 
 
 def grant_covers(opened: OpenedGrant, manifest: Manifest, index: int) -> bool:

@@ -268,9 +268,7 @@ class Recipient:
             payload = self._payload(ledger)
             held = self._request_keys(ledger)
             if not held:
-                raise Refused(
-                    f"there is no request of this vault for grant {grant.hex()[:16]}", "ffem request"
-                )
+                raise Refused(f"there is no request of this vault for grant {grant.hex()[:16]}", "ffem request")
             shares, progress = self._shares(ledger, payload, held)
             if on_progress is not None and progress != shown:
                 on_progress(progress)
@@ -343,9 +341,7 @@ class Recipient:
 
     @staticmethod
     def _waiting(progress: Progress) -> str:
-        text = (
-            f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
-        )
+        text = f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
         if progress.wrong:
             text += f"; wrong shares from {', '.join(progress.wrong)}"
         return text

@@ -24,7 +24,7 @@ class CaptureRecord:
     """A capture of this owner. `registered`: its transaction is known to be on this deployment.
 
     `digest` is the sha2-256 inside `cid`; `model_id` (32 bytes), `rotation` and `precision` belong to the
-    face keys.
+    face keys. Of `faces` faces those with index in `sealed` can be opened; the others were too small.
     """
 
     uid: bytes
@@ -38,6 +38,7 @@ class CaptureRecord:
     rotation: str
     precision: str
     faces: int
+    sealed: tuple[int, ...]
     registered: bool
 
 

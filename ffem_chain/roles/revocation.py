@@ -10,13 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eth_utils import to_checksum_address
-
 from ffem_chain.chain.events import GrantCreated, GrantOpened, GrantRevoked
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
-from ffem_chain.roles.keyring import address_bytes
+from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import GrantRecord, covers, describe
 
 if TYPE_CHECKING:
@@ -68,9 +66,7 @@ def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
     registry = owner.registry
     state = registry.grant_state(record.grant_id)
     if state.status is GrantStatus.NONE:
-        raise Refused(
-            f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke"
-        )
+        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
     if not state.revoked:
         registry.revoke(record.album_id, record.salt)
     events = registry.events([GrantCreated, GrantOpened, GrantRevoked], grant=record.grant_id)
@@ -98,7 +94,7 @@ def revoke_all(owner: Owner, uid: bytes, wallet: str | None = None) -> list[Revo
     """
     capture = owner.capture(uid)
     target = Scope(LEVEL_CAPTURE, epoch=capture.epoch, slot=capture.slot, uid=uid)
-    only = None if wallet is None else to_checksum_address(address_bytes(wallet))
+    only = None if wallet is None else checksum(wallet)
     chosen = []
     for record in owner.grants():
         concerned = covers(target, record.scope) and (only is None or record.recipient == only)
@@ -119,7 +115,7 @@ def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[
     Grants on the chain whose scope this vault does not know (made elsewhere) are listed as `unknown`.
     """
     registry = owner.registry
-    recipient = to_checksum_address(address_bytes(wallet))
+    recipient = checksum(wallet)
     known = {record.grant_id: record for record in owner.grants()}
     routes = []
     for created in registry.events([GrantCreated], album=album, recipient=recipient):

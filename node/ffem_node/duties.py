@@ -22,13 +22,13 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from ffem_chain.chain.registry import Registry
-from ffem_chain.keys.grants import parse_payload
-from ffem_chain.keys.vault import Vault
 
 from ffem_chain.chain.events import GrantCreated, KeeperSetProposed
 from ffem_chain.chain.types import GrantStatus, KeeperSetView, KeyStatus
 from ffem_chain.errors import ChainUnavailable, Refused
+from ffem_chain.keys.grants import parse_payload
 from ffem_chain.keys.suites import SECP256K1
+from ffem_chain.keys.vault import Vault
 from ffem_chain.roles.keyring import KeyRing
 
 _HOUR = 3600
