@@ -1,0 +1,107 @@
+"""Weights of the flow: exporting a training checkpoint, and loading a model by name.
+
+A file of weights is safetensors; the convolutions of the couplings are float16, all that bounds the inverse's accuracy
+float32. The model id that captures record is the sha256 of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+
+from ffem_chain.errors import FormatError, InputError
+from ffem_chain.faces.glow import Glow, GlowConfig
+
+DEFAULT_MODEL = "ffem-64"
+_HALF = (".couple.enter.weight", ".couple.mix.weight", ".couple.leave.conv.weight", ".prior.conv.weight")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A flow ready for use, with the id that captures record."""
+
+    name: str
+    model_id: bytes
+    glow: Glow
+
+    @property
+    def size(self) -> int:
+        """Side m of the faces it takes, in pixels."""
+        return self.glow.config.size
+
+    def encode(self, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """uint8 (B, m, m, 3) RGB -> latents float64 (B, 3*m*m).
+
+        Draws the dequantisation noise that the flow was trained with (one grey level), so that latents keep the norm of
+        a Gaussian; decoding gives the pixels back after rounding down.
+        """
+        x = torch.from_numpy(np.ascontiguousarray(faces)).permute(0, 3, 1, 2).float()
+        noise = torch.from_numpy(np.random.default_rng().random(tuple(x.shape), dtype=np.float32))
+        return self.glow.encode((x + noise).clamp(max=255.999) / 256).double().numpy()
+
+    def decode(self, latents: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Latents (B, 3*m*m) -> uint8 (B, m, m, 3) RGB. Coordinates that no face has give grey, never an error."""
+        faces = self.glow.decode(torch.from_numpy(latents).float())
+        whole = torch.nan_to_num(faces * 256, nan=128.0).clamp(0, 255).floor().to(torch.uint8)
+        return whole.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def temper(self, latent: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+        """Latent (..., n) times a temperature in [0, 1], fine levels cooler than coarse ones."""
+        out = latent * temperature
+        levels = len(self.glow.level_slices)
+        for level, where in enumerate(self.glow.level_slices):
+            out[..., where] *= 0.6 + 0.4 * level / max(1, levels - 1)
+        return out
+
+
+def export(checkpoint: Path, out: Path) -> str:
+    """Writes the averaged weights of a training checkpoint to `out`; returns the model id in hexadecimal."""
+    state = torch.load(checkpoint, weights_only=True)
+    tensors = {
+        name: (value.half() if name.endswith(_HALF) else value.float()).contiguous()
+        for name, value in state["average"].items()
+        if not name.endswith((".ready", ".eye"))
+    }
+    data = save(tensors, {"config": json.dumps(state["config"]), "step": str(state["step"])})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_bytes(data: bytes, name: str) -> Model:
+    """A model from the bytes of a weights file. FormatError where they are not one."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        glow = Glow(GlowConfig(**json.loads(header["__metadata__"]["config"])))
+        tensors = {key: value.float() for key, value in load(data).items()}
+        missing, unexpected = glow.load_state_dict(tensors, strict=False)
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        raise FormatError(f"the weights of {name} are damaged", "install ffem-chain again") from None
+    if unexpected or any(not key.endswith((".ready", ".eye")) for key in missing):
+        raise FormatError(f"the weights of {name} are of another version", "update ffem-chain")
+    return Model(name, hashlib.sha256(data).digest(), glow.eval())
+
+
+@cache
+def load_model(name: str = DEFAULT_MODEL) -> Model:
+    """The model `name` that is shipped with the library. InputError where there is none of that name."""
+    data = resources.files("ffem_chain.faces").joinpath("data")
+    names = sorted(entry.name.removesuffix(".safetensors") for entry in data.iterdir() if "safetensors" in entry.name)
+    if name not in names:
+        raise InputError(f"there is no model {name}", f"models: {', '.join(names)}")
+    return load_bytes(data.joinpath(f"{name}.safetensors").read_bytes(), name)
+
+
+def radius_ratio(latent: NDArray[np.float64]) -> float:
+    """Norm of a latent over sqrt(n); 1.00 for faces like those of the training."""
+    return float(np.linalg.norm(latent) / math.sqrt(latent.shape[-1]))
