@@ -1,0 +1,37 @@
+"""The interface that every store has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+MAX_BYTES = 256 * 1024 * 1024  # of all files of a directory
+
+
+class Store(Protocol):
+    """A place for directories of files, each named by its CID. `name` is what messages call the store."""
+
+    name: str
+
+    def put(self, files: Mapping[str, bytes]) -> str:
+        """Keep the files as one UnixFS directory and pin it; its CID. Raises StoreUnavailable, FormatError (names)."""
+
+    def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
+        """The files of a directory, every block verified against the CID.
+
+        Raises StoreUnavailable (no answer, content missing), Tampered (other bytes than the CID names), FormatError
+        (not a CID, not a flat directory of files, larger than `max_bytes`).
+        """
+
+    def has(self, cid: str) -> bool:
+        """Whether all of a directory's blocks are here, without fetching or verifying the files."""
+
+    def unpin(self, cid: str) -> None:
+        """No longer keep a directory; its blocks go when the store collects garbage. Not pinned: nothing happens."""
+
+    def export_car(self, cid: str, path: Path) -> None:
+        """Write a directory as CAR v1, verified, which any IPFS daemon imports. Raises like `get`."""
+
+    def check(self) -> str:
+        """One line that says where the store is and that it works. Raises StoreUnavailable."""
