@@ -100,7 +100,8 @@ class Keeper(Duties):
                 "the chain was cut or started anew; check the URL",
             )
         first = max(0, state["cursor"] + 1 - self._depth)
-        actions, jobs = [], {}
+        actions: list[Action] = []
+        jobs: dict[str, dict[str, Any]] = {}
         for event in self.registry.events([AccessRequested], from_block=first, to_block=head):
             if not isinstance(event, AccessRequested):
                 continue
@@ -212,7 +213,7 @@ class Keeper(Duties):
     def _limited(self, recipient: str) -> bool:
         since = time.time() - _HOUR
         commits = self._state(self.vault.read())["commits"].get(recipient, [])
-        return sum(stamp > since for stamp in commits) >= self._limit
+        return len([stamp for stamp in commits if stamp > since]) >= self._limit
 
     def _intend(self, name: str, ledger: Ledger, job: dict[str, Any], index: int) -> dict[str, Any]:
         """Seal the share to the request key and write it down, unless that was done before; the job as

@@ -70,7 +70,7 @@ def test_between_two_commits(world: World) -> None:
     settle(scene.keepers[0])
     result = scene.owner.revoke(record.grant_id)
     assert not result.opened and result.routes == ()
-    assert kinds(settle(*scene.keepers[1:])) == ["requested", "requested", "refused", "refused"] or True
+    assert sorted(kinds(settle(*scene.keepers[1:]))) == ["refused", "refused", "requested", "requested"]
     with pytest.raises(Refused, match="before it was opened"):
         bob.collect(record.grant_id, timeout=5)
     assert [c.index for c in bob.registry.events([ReleaseCommitted])] == [0]
