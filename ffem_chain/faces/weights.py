@@ -1,7 +1,8 @@
 """Weights of the flow: exporting a training checkpoint, and loading a model by name.
 
-A file of weights is safetensors; the convolutions of the couplings are float16, all that bounds the inverse's accuracy
-float32. The model id that captures record is the sha256 of the file.
+A file of weights is safetensors: every convolution float16, the rest float32. A 1x1 convolution is one matrix (L below
+the diagonal, U above) and its permutation as indices. The flow of the rounded weights is as invertible as the one that
+was trained; it is only a slightly different flow. The model id that captures record is the sha256 of the file.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces.glow import Glow, GlowConfig
 
 DEFAULT_MODEL = "ffem-64"
-_HALF = (".couple.enter.weight", ".couple.mix.weight", ".couple.leave.conv.weight", ".prior.conv.weight")
+_HALF = (".enter.weight", ".couple.mix.weight", ".conv.weight", ".lu")
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,39 @@ class Model:
         return out
 
 
+def _pack(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    out = {}
+    for name, value in state.items():
+        if name.endswith((".ready", ".eye", ".upper")):
+            continue
+        if name.endswith(".permutation"):
+            name, value = name.removesuffix("permutation") + "order", value.argmax(dim=1).to(torch.uint8)
+        elif name.endswith(".lower"):
+            stem = name.removesuffix("lower")
+            name, value = stem + "lu", value.tril(-1) + state[stem + "upper"].triu(1)
+        if value.is_floating_point():
+            value = value.half() if name.endswith(_HALF) else value.float()
+        out[name] = value.contiguous()
+    return out
+
+
+def _unpack(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    out = {}
+    for name, value in tensors.items():
+        stem = name.rsplit(".", 1)[0] + "."
+        if name.endswith(".order"):
+            out[stem + "permutation"] = torch.eye(len(value))[value.long()]
+        elif name.endswith(".lu"):
+            out[stem + "lower"], out[stem + "upper"] = value.float().tril(-1), value.float().triu(1)
+        else:
+            out[name] = value.float()
+    return out
+
+
 def export(checkpoint: Path, out: Path) -> str:
     """Writes the averaged weights of a training checkpoint to `out`; returns the model id in hexadecimal."""
     state = torch.load(checkpoint, weights_only=True)
-    tensors = {
-        name: (value.half() if name.endswith(_HALF) else value.float()).contiguous()
-        for name, value in state["average"].items()
-        if not name.endswith((".ready", ".eye"))
-    }
-    data = save(tensors, {"config": json.dumps(state["config"]), "step": str(state["step"])})
+    data = save(_pack(state["average"]), {"config": json.dumps(state["config"]), "step": str(state["step"])})
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -83,9 +109,8 @@ def load_bytes(data: bytes, name: str) -> Model:
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         glow = Glow(GlowConfig(**json.loads(header["__metadata__"]["config"])))
-        tensors = {key: value.float() for key, value in load(data).items()}
-        missing, unexpected = glow.load_state_dict(tensors, strict=False)
-    except (ValueError, KeyError, TypeError, RuntimeError):
+        missing, unexpected = glow.load_state_dict(_unpack(load(data)), strict=False)
+    except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError, SafetensorError):
         raise FormatError(f"the weights of {name} are damaged", "install ffem-chain again") from None
     if unexpected or any(not key.endswith((".ready", ".eye")) for key in missing):
         raise FormatError(f"the weights of {name} are of another version", "update ffem-chain")
