@@ -45,6 +45,8 @@ class GlowConfig:
 class ActNorm(nn.Module):
     """Affine per channel; the first training batch sets it to zero mean and unit variance (Glow, 3.1)."""
 
+    ready: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
@@ -243,7 +245,7 @@ class Glow(nn.Module):
     @torch.no_grad()
     def encode(self, faces: Tensor) -> Tensor:
         """Faces (B, 3, m, m) float32 in [0, 1) -> latents (B, 3*m*m) float32."""
-        latent, _ = self(faces)
+        latent: Tensor = self(faces)[0]
         return latent
 
     @torch.no_grad()
@@ -268,4 +270,5 @@ class Glow(nn.Module):
         latent, log_det = self(x)
         n = self.config.dimensions
         log_p = -0.5 * (latent.square().sum(dim=1) + n * LOG_2PI) + log_det
-        return (math.log(bins) * n - log_p) / (n * math.log(2))
+        bits: Tensor = (math.log(bins) * n - log_p) / (n * math.log(2))
+        return bits

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -66,7 +65,7 @@ def learning_rate(step: int, total: int, peak: float, warm_up: int = 200) -> flo
 def save_atomically(state: object, path: Path) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def average_into(average: dict[str, torch.Tensor], model: Glow, decay: float) -> None:
@@ -130,7 +129,7 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = learning_rate(step, args.steps, args.rate)
         loss = model.bits_per_dimension(dequantise(batch)).mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if bool(torch.isfinite(loss)):
             optimiser.step()

@@ -1,0 +1,214 @@
+"""What one command works with. Everything is made when it is first asked for, and imported only then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ffem_chain.errors import ChainUnavailable, InputError
+from ffem_chain.keys.secret import Secret
+from ffem_cli.config import Config
+from ffem_cli.output import Output
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+    from ffem_node.keeper import Keeper
+
+    from ffem_chain.chain.registry import Registry
+    from ffem_chain.faces.weights import Model
+    from ffem_chain.keys.vault import Vault
+    from ffem_chain.roles.keyring import KeyRing
+    from ffem_chain.roles.owner import Owner
+    from ffem_chain.roles.recipient import Recipient
+    from ffem_chain.stores.base import Store
+
+_LONGEST_PASSPHRASE = 4096
+
+
+class Session:
+    """Settings, output, and what they lead to."""
+
+    def __init__(self, config: Config, out: Output) -> None:
+        self.config = config
+        self.out = out
+        self._passphrase: Secret | None = None
+        self._account: LocalAccount | None = None
+        self._vault: Vault | None = None
+        self._reader: Registry | None = None
+        self._writer: Registry | None = None
+        self._store: Store | None = None
+
+    # ------------------------------------------------------------------ secrets
+
+    def passphrase(self, *, new: bool = False) -> Secret:
+        """From FFEM_PASSPHRASE_FILE, FFEM_PASSPHRASE or a prompt without echo; `new` asks twice."""
+        if self._passphrase is None:
+            self._passphrase = read_secret("passphrase", "FFEM_PASSPHRASE", twice=new)
+        return self._passphrase
+
+    # ------------------------------------------------------------------ wallet and vault
+
+    def wallet_path(self, name: str | None = None) -> Path:
+        """Keystore file of a wallet."""
+        return self.config.wallets / f"{name or self.config.text('wallet')}.json"
+
+    def vault_path(self, name: str | None = None) -> Path:
+        """Vault of a wallet."""
+        return self.config.wallets / f"{name or self.config.text('wallet')}.vault"
+
+    def address(self) -> str:
+        """Address of the session's wallet, without unlocking it."""
+        from ffem_chain.keys.wallet import wallet_address
+
+        self._need(self.wallet_path(), "wallet")
+        return wallet_address(self.wallet_path())
+
+    def has_wallet(self) -> bool:
+        """Whether there is a wallet of the name in the settings."""
+        return self.wallet_path().exists()
+
+    def account(self) -> LocalAccount:
+        """The unlocked wallet. Raises InputError where there is none, NotForMe for a wrong passphrase."""
+        if self._account is None:
+            from ffem_chain.keys.wallet import load_wallet
+
+            self._need(self.wallet_path(), "wallet")
+            self._account = load_wallet(self.wallet_path(), self.passphrase())
+        return self._account
+
+    def vault(self) -> Vault:
+        """The unlocked vault. Raises InputError where there is none, NotForMe for a wrong passphrase."""
+        if self._vault is None:
+            from ffem_chain.keys.vault import Vault
+
+            self._need(self.vault_path(), "vault")
+            self._vault = Vault.open(self.vault_path(), self.passphrase())
+        return self._vault
+
+    def _need(self, path: Path, what: str) -> None:
+        if not path.exists():
+            name = self.config.text("wallet")
+            raise InputError(f"there is no {what} {name!r} in {path.parent}", "ffem init, or choose one with --profile")
+
+    # ------------------------------------------------------------------ chain and store
+
+    def registry(self) -> Registry:
+        """The registry, for reading; nothing is unlocked. Raises ChainUnavailable."""
+        if self._reader is None:
+            self._reader = self._connect(None)
+        return self._reader
+
+    def signing_registry(self) -> Registry:
+        """The registry with the unlocked wallet. Raises ChainUnavailable, InputError, NotForMe."""
+        if self._writer is None:
+            # The chain first: nobody types a passphrase for an RPC that is down.
+            reader = self.registry()
+            self._writer = self._connect(self.account())
+            if self._writer.deployment_id != reader.deployment_id:
+                raise ChainUnavailable("the registry changed between two calls", "try again")
+        return self._writer
+
+    def _connect(self, account: LocalAccount | None) -> Registry:
+        from eth_utils.address import is_address
+
+        from ffem_chain.chain.registry import Registry
+
+        address = self.config.text("registry")
+        if not address:
+            raise InputError("no registry is set", "ffem devnet up, ffem deploy, or set FFEM_REGISTRY")
+        if not is_address(address):
+            raise InputError(f"{self.config.source['registry']}: {address!r} is no contract address")
+        folder = self.config.home / "nonces"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Registry(
+            self.config.text("rpc_url"),
+            address,
+            account=account,
+            confirmations=self.config.whole("confirmations"),
+            timeout=self.config.number("timeout"),
+            nonce_folder=folder,
+        )
+
+    def store(self) -> Store:
+        """The store of the settings. Raises InputError, StoreUnavailable."""
+        if self._store is None:
+            from ffem_chain.stores import open_store
+
+            self._store = open_store(self.config.text("store"))
+        return self._store
+
+    # ------------------------------------------------------------------ roles
+
+    def owner(self) -> Owner:
+        """The wallet as an owner."""
+        from ffem_chain.roles.owner import Owner
+
+        return Owner(self.signing_registry(), self.vault(), self.account())
+
+    def recipient(self) -> Recipient:
+        """The wallet as a recipient."""
+        from ffem_chain.roles.recipient import Recipient
+
+        return Recipient(self.signing_registry(), self.vault(), self.account())
+
+    def ring(self) -> KeyRing:
+        """The wallet's encryption keys."""
+        from ffem_chain.roles.keyring import KeyRing
+
+        return KeyRing(self.signing_registry(), self.vault(), self.account())
+
+    def keeper(self, *, limit: int = 60) -> Keeper:
+        """The wallet as a keeper."""
+        from ffem_node.keeper import Keeper
+
+        return Keeper(
+            self.signing_registry(),
+            self.vault(),
+            self.account(),
+            limit_per_wallet=limit,
+            confirmations=self.config.whole("confirmations"),
+        )
+
+    # ------------------------------------------------------------------ faces
+
+    def model(self) -> Model:
+        """The flow. Raises MissingExtra where torch or OpenCV is not installed."""
+        from ffem_chain.faces.weights import load_model
+
+        return load_model(self.config.text("model"))
+
+
+def read_secret(what: str, variable: str, *, twice: bool = False) -> Secret:
+    """A secret line from the file that `<variable>_FILE` names, from `variable`, or typed without echo.
+
+    Raises InputError where none can be had, or the two entries differ.
+    """
+    file = os.environ.get(f"{variable}_FILE", "")
+    if file:
+        try:
+            raw = Path(file).read_bytes()[: _LONGEST_PASSPHRASE + 1]
+        except OSError as error:
+            raise InputError(f"the file of {variable}_FILE cannot be read: {error.strerror}") from None
+        return _checked(raw.removesuffix(b"\n").removesuffix(b"\r"), what, f"{variable}_FILE")
+    if variable in os.environ:
+        return _checked(os.environ[variable].encode("utf-8", "surrogateescape"), what, variable)
+    if not sys.stdin.isatty():
+        raise InputError(f"no {what} was given, and there is no terminal to ask on", f"set {variable}_FILE")
+    import getpass
+
+    typed = getpass.getpass(f"{what}: ", stream=sys.stderr)
+    if twice and getpass.getpass(f"{what} again: ", stream=sys.stderr) != typed:
+        raise InputError(f"the two entries of the {what} differ", "start again")
+    return _checked(typed.encode(), what, "the prompt")
+
+
+def _checked(raw: bytes, what: str, source: str) -> Secret:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise InputError(f"the {what} from {source} is not UTF-8") from None
+    if not raw or len(raw) > _LONGEST_PASSPHRASE:
+        raise InputError(f"the {what} from {source} is empty or too long")
+    return Secret(raw)

@@ -1,0 +1,119 @@
+"""Values that travel to and from the registry. Hashes and ids are bytes, addresses checksummed strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from eth_abi import encode
+from eth_utils import keccak, to_checksum_address
+
+
+class KeyStatus(IntEnum):
+    """Life of an encryption key; it moves forward only."""
+
+    NONE = 0
+    ACTIVE = 1
+    RETIRED = 2
+    COMPROMISED = 3
+
+
+class GrantStatus(IntEnum):
+    """What a grant allows now. LIVE and OPENED allow requests (unless direct)."""
+
+    NONE = 0
+    LIVE = 1
+    OPENED = 2
+    EXPIRED = 3
+    REVOKED = 4
+
+
+@dataclass(frozen=True)
+class GrantParams:
+    """What an owner grants: `expiry` in unix seconds (0 never), `keeper_set` 0 for a direct grant."""
+
+    album: bytes
+    salt: bytes
+    scope_commit: bytes
+    recipient: str
+    key_version: int
+    expiry: int
+    keeper_set: int
+    payload: bytes
+
+    @property
+    def grant_id(self) -> bytes:
+        """The grant's id, known before it is mined (32 bytes)."""
+        return grant_id(self.album, self.salt)
+
+
+@dataclass(frozen=True)
+class KeyView:
+    """One encryption key; `key_hash` is the first 30 bytes of its keccak256. Suite 0: no such key."""
+
+    suite: int
+    status: KeyStatus
+    key_hash: bytes
+
+
+@dataclass(frozen=True)
+class AlbumView:
+    """An album; `current_keeper_set` 0 until all keepers of one have accepted."""
+
+    owner: str
+    epoch: int
+    current_keeper_set: int
+    latest_keeper_set: int
+
+
+@dataclass(frozen=True)
+class KeeperSetView:
+    """A keeper set; `accepted` is a bitmap over `keepers`."""
+
+    album: bytes
+    threshold: int
+    accepted: int
+    keepers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GrantView:
+    """State of a grant; `released` is the bitmap of keepers that ever committed, `head` the hash chain."""
+
+    status: GrantStatus
+    recipient: str
+    expiry: int
+    keeper_set: int
+    seq: int
+    released: int
+    opened: bool
+    revoked: bool
+    head: bytes
+
+
+def album_id(owner: str, salt: bytes) -> bytes:
+    """Id of the album that `owner` creates with `salt` (32 bytes)."""
+    return keccak(encode(["address", "bytes32"], [to_checksum_address(owner), salt]))
+
+
+def grant_id(album: bytes, salt: bytes) -> bytes:
+    """Id of the grant of `album` with `salt` (32 bytes)."""
+    return keccak(encode(["bytes32", "bytes32"], [album, salt]))
+
+
+def first_head(
+    grant: bytes, album: bytes, scope_commit: bytes, key_version: int, suite: int, payload: bytes
+) -> bytes:
+    """Head of a grant's hash chain before any commit (32 bytes)."""
+    kinds = ["bytes32", "bytes32", "bytes32", "uint32", "uint8", "bytes32"]
+    return keccak(encode(kinds, [grant, album, scope_commit, key_version, suite, keccak(payload)]))
+
+
+def commit_leaf(seq: int, index: int, digest: bytes) -> bytes:
+    """Leaf of one commit in a grant's hash chain (32 bytes)."""
+    return keccak(encode(["uint8", "uint8", "bytes32"], [seq, index, digest]))
+
+
+def next_head(head: bytes, leaf: bytes) -> bytes:
+    """Head after a commit (32 bytes)."""
+    return keccak(encode(["bytes32", "bytes32"], [head, leaf]))

@@ -1,0 +1,144 @@
+"""Sealing the faces of one picture: detect, align, encode, rotate, exact layer, I_enc.
+
+Nothing here writes to disk. The picture that comes back is made from the original with every covered pixel replaced;
+whoever publishes it checks that again (`ffem_node.seal`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffem_chain.capture.exact import ownership, seal_geometry, seal_pixels
+from ffem_chain.capture.model import MAX_FACES, PRECISIONS, Box, PublicFace, SealedFace
+from ffem_chain.errors import InputError
+from ffem_chain.faces import align, quantise
+from ffem_chain.faces.cover import FLAT, around, latent_tile, smooth_fill
+from ffem_chain.faces.detect import Detection, Detector
+from ffem_chain.faces.rotation import rotate
+from ffem_chain.faces.weights import Model
+from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.tree import exact_key, geometry_key, key_commit, rotation_key
+
+Picture = NDArray[np.uint8]
+Owner = NDArray[np.int16]
+PRECISION = "q10"
+SMALLEST = 24  # px of a face's shorter side below which it is covered for ever
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class EncryptedFaces:
+    """I_enc uint8 (H, W, 3) and its faces; `faces` holds those that can be opened."""
+
+    image: Picture
+    public_faces: tuple[PublicFace, ...]
+    faces: tuple[SealedFace, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A face with its public box and its exact alignment."""
+
+    detection: Detection
+    box: Box
+    matrix: align.Matrix
+    angles: tuple[float, float, float]
+    sealed: bool
+
+    def public(self, size: int) -> PublicFace:
+        yaw, pitch, roll = (align.round_angle(angle) for angle in self.angles)
+        return PublicFace(self.box, yaw, pitch, roll, align.public_alignment(self.matrix, size), self.sealed)
+
+    def geometry(self, radius: float) -> list[float]:
+        """The 24 sealed numbers: radius, detector's box 4, matrix 6, pose 3, landmarks 10."""
+        parts = (self.detection.box, self.matrix.ravel(), self.angles, self.detection.landmarks.ravel())
+        return [radius, *(float(v) for part in parts for v in part)]
+
+
+def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
+    height, width = picture.shape[:2]
+    found = []
+    for detection in detector.detect(picture):
+        box = align.cover_box(detection.box, width, height)
+        if box.width <= 0 or box.height <= 0:
+            continue
+        matrix = align.similarity(detection.landmarks, size)
+        large = min(detection.box[2:]) >= SMALLEST and float(np.hypot(matrix[0, 0], matrix[1, 0])) > 0.05
+        found.append(_Found(detection, box, matrix, align.pose(detection.landmarks), large))
+    if len(found) > MAX_FACES:
+        raise InputError(
+            f"{len(found)} faces were found; a capture holds at most {MAX_FACES}", "seal parts of the photo"
+        )
+    # left to right, top to bottom: an order that does not tell how sure the detector was
+    return sorted(found, key=lambda f: (f.box.y // 64, f.box.x, f.box.y))
+
+
+def _aligned(picture: Picture, found: list[_Found], owner: Owner, size: int) -> Picture:
+    """uint8 (B, m, m, 3): every sealed face as the flow takes it, pixels of its neighbours filled over."""
+    height, width = picture.shape[:2]
+    faces = np.empty((len(found), size, size, 3), np.uint8)
+    for index, face in enumerate(found):
+        view = around(face.box, width, height)
+        part = picture[view.rows, view.columns]
+        owned = owner[view.rows, view.columns]
+        part = smooth_fill(part, (owned != index) & (owned >= 0))
+        matrix = face.matrix.copy()
+        matrix[:, 2] -= (view.x, view.y)
+        faces[index] = align.warp_in(part, matrix, size)
+    return faces
+
+
+def encrypt_faces(
+    picture: Picture,
+    face_key: Callable[[int], Secret],
+    uid: bytes,
+    model: Model,
+    detector: Detector,
+    *,
+    rotation: str = "sphere",
+    stage: Callable[[str], AbstractContextManager[None]] = nullcontext,
+) -> EncryptedFaces:
+    """Covers and seals every face of uint8 (H, W, 3) RGB.
+
+    `face_key(index)` gives the key of a face; `uid` is the capture's. `stage(name)` wraps the stages "detect", "encode",
+    "rotate" and "exact", for progress and timing. Faces below 24 px are covered for ever. InputError where a picture
+    holds more than 256 faces.
+    """
+    height, width = picture.shape[:2]
+    with stage("detect"):
+        found = _find(picture, detector, model.size)
+        owner = ownership([face.box for face in found], width, height)
+    with stage("encode"):
+        faces = _aligned(picture, found, owner, model.size)
+        latents = [model.encode(faces[at : at + _BATCH]) for at in range(0, len(faces), _BATCH)]
+    with stage("rotate"):
+        z = np.concatenate(latents) if latents else np.empty((0, 0))
+        keys = {index: face_key(index) for index, face in enumerate(found) if face.sealed}
+        rotated = {index: _rotate(z[index], key, rotation) for index, key in keys.items()}
+    image, sealed = picture.copy(), []
+    with stage("exact"):
+        for index, face in enumerate(found):
+            box, mine = face.box, owner[face.box.rows, face.box.columns] == index
+            pixels = picture[box.rows, box.columns] * mine[..., None]
+            region = image[box.rows, box.columns]
+            if not face.sealed:
+                region[mine] = FLAT
+                continue
+            packed, q, radius = rotated[index]
+            region[mine] = latent_tile(q, PRECISION, box)[mine]
+            exact = seal_pixels(exact_key(keys[index]), pixels, uid, index, box, packed)
+            hidden = seal_geometry(geometry_key(keys[index]), face.geometry(radius), uid, index)
+            sealed.append(SealedFace(index, key_commit(keys[index], "face"), packed, *exact, *hidden))
+    return EncryptedFaces(image, tuple(face.public(model.size) for face in found), tuple(sealed))
+
+
+def _rotate(latent: NDArray[np.float64], key: Secret, name: str) -> tuple[bytes, NDArray[np.uint16], float]:
+    """(packed Z_enc, its integers, radius)."""
+    z_enc, radius = rotate(latent, rotation_key(key), name)
+    bits = PRECISIONS[PRECISION]
+    return quantise.pack(z_enc, bits), quantise.quantise(z_enc, bits), radius
