@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from typing import Any
 from ffem_chain.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+DEFAULT_PROFILE = "default"
+ROTATIONS = ("sphere", "block")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Setting:
             raise InputError(f"{source}: {self.name} must be {words}, not {raw!r}"[:200])
         if isinstance(value, int | float) and not 0 <= value <= 10**9:
             raise InputError(f"{source}: {self.name} is out of range")
+        if problem := _problem(self.name, value):
+            raise InputError(f"{source}: {problem}"[:300])
         return value
 
 
@@ -133,22 +137,25 @@ def read_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: each profile is a section [profiles.NAME]")
     unknown = {name for entry in profiles.values() for name in entry} - set(BY_NAME)
     if unknown:
-        raise InputError(
-            f"{path}: there is no setting {', '.join(sorted(unknown))}", f"settings: {', '.join(BY_NAME)}"
-        )
+        raise InputError(f"{path}: there is no setting {', '.join(sorted(unknown))}", f"settings: {', '.join(BY_NAME)}")
     return data
 
 
-def load(profile: str | None, options: Mapping[str, object]) -> Config:
+def load(profile: str | None, options: Mapping[str, object], *, new_profile: bool = False) -> Config:
     """The settings in force; `options` as given on the command line, None where not given.
 
-    Raises InputError for a file, variable or option that cannot be used, or a profile that does not exist.
+    Raises InputError for a file, variable or option that cannot be used, or a profile that does not exist
+    (unless `new_profile`; the one called `default` needs no section).
     """
     home = home_folder()
     data = read_file(home / "config.toml")
     asked = profile or os.environ.get("FFEM_PROFILE", "")
-    name = check_name(asked or str(data.get("profile", "default")), "profile")
-    section = data.get("profiles", {}).get(name, {})
+    name = check_name(asked or str(data.get("profile", DEFAULT_PROFILE)), "profile")
+    known = data.get("profiles", {})
+    if name not in known and name != DEFAULT_PROFILE and not new_profile:
+        there = f"profiles: {', '.join(sorted(known))}; " if known else ""
+        raise InputError(f"there is no profile {name!r}", f"{there}make it: ffem init --profile {name}")
+    section = known.get(name, {})
     values: dict[str, str | int | float] = {}
     source: dict[str, str] = {}
     for setting in SETTINGS:
@@ -163,25 +170,50 @@ def load(profile: str | None, options: Mapping[str, object]) -> Config:
         source[key] = where
     values["wallet"] = values["wallet"] or name
     values["store"] = values["store"] or f"local:{home / 'store'}"
-    check_name(str(values["wallet"]), "wallet")
-    if values["rotation"] not in ("sphere", "block"):
-        raise InputError(f"{source['rotation']}: rotation must be sphere or block")
     return Config(home, name, values, source)
 
 
-def save(config: Config, changes: Mapping[str, str | int | float]) -> None:
-    """Write settings to the profile, keeping all others. Raises InputError where the file cannot be written."""
+def _problem(name: str, value: str | int | float) -> str:
+    """What is wrong with a value of the right type, empty where nothing is."""
+    text = str(value)
+    if name == "rotation" and text not in ROTATIONS:
+        return f"rotation must be {' or '.join(ROTATIONS)}"
+    if name == "registry" and text and not re.fullmatch("0[xX][0-9a-fA-F]{40}", text):
+        return f"{text!r} is no contract address"
+    if name == "wallet" and text and not NAME.fullmatch(text):
+        return f"{text!r} is no name for a wallet: letters, digits, - and _, at most 64"
+    if name == "rpc_url" and not re.match("https?://[^/]", text):
+        return "the RPC URL is not an http or https URL, for example http://127.0.0.1:8545"
+    if name == "store" and text and not re.match("(local:.|https?://[^/]|/.)", text):
+        return f"{text!r} names no store: local:FOLDER, http://127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001"
+    return ""
+
+
+def change(config: Config, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Let `edit` change the file's content (`profile`, `profiles`), under a lock.
+
+    Raises InputError where the file cannot be written; it is then as it was.
+    """
     import tomli_w
     from filelock import FileLock
 
     from ffem_chain.keys.files import write_private
 
-    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise InputError(f"{config.home} cannot be made: {error.strerror}", "choose another with FFEM_HOME") from None
     with FileLock(f"{config.path}.lock"):
         data = read_file(config.path)
         data.setdefault("profile", config.profile)
-        data.setdefault("profiles", {}).setdefault(config.profile, {}).update(changes)
+        data.setdefault("profiles", {})
+        edit(data)
         write_private(config.path, tomli_w.dumps(data).encode())
+
+
+def save(config: Config, changes: Mapping[str, str | int | float]) -> None:
+    """Write settings to the profile, which is made where it is missing; all others stay."""
+    change(config, lambda data: data["profiles"].setdefault(config.profile, {}).update(changes))
 
 
 def profiles(home: Path) -> dict[str, dict[str, Any]]:

@@ -15,21 +15,7 @@ from typer.exceptions import TyperException
 
 from ffem_chain.errors import FfemError
 from ffem_cli import shell
-from ffem_cli.commands import (
-    albums,
-    auditing,
-    bench,
-    captures,
-    demo,
-    devnets,
-    doctor,
-    grants,
-    keepers,
-    keys,
-    opening,
-    setup,
-    wallets,
-)
+from ffem_cli.commands import setup, wallets
 from ffem_cli.config import BY_NAME
 from ffem_cli.output import report_error
 
@@ -48,7 +34,9 @@ app = typer.Typer(
 
 def _option(name: str) -> typer.models.OptionInfo:
     setting = BY_NAME[name]
-    return typer.Option(f"--{name.replace('_', '-')}", help=f"{setting.text} [{setting.variable}]", rich_help_panel="Settings")  # type: ignore[no-any-return]
+    return typer.Option(
+        f"--{name.replace('_', '-')}", help=f"{setting.text} [{setting.variable}]", rich_help_panel="Settings"
+    )  # type: ignore[no-any-return]
 
 
 def _version(asked: bool) -> None:
@@ -74,7 +62,9 @@ def root(
     from_block: Annotated[int | None, _option("from_block")] = None,
     model: Annotated[str | None, _option("model")] = None,
     rotation: Annotated[str | None, _option("rotation")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Share pictures while the faces in them stay sealed: seal, grant, open, revoke, audit."""
     values = dict(locals())
@@ -82,7 +72,7 @@ def root(
     shell.GIVEN.options = {name: values[name] for name in BY_NAME}
 
 
-for part in (setup, wallets, keys, devnets, albums, captures, grants, opening, keepers, auditing, doctor, bench, demo):
+for part in (setup, wallets):
     part.add_to(app)
 
 

@@ -149,7 +149,12 @@ class Output:
         from rich.markup import escape
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        columns = [SpinnerColumn(), *([BarColumn()] if total else []), TextColumn("{task.description}"), TimeElapsedColumn()]
+        columns = [
+            SpinnerColumn(),
+            *([BarColumn()] if total else []),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+        ]
         with Progress(*columns, console=Console(file=self._stderr), transient=True) as bar:
             task = bar.add_task("", total=total)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ffem_node.keeper import Keeper
 
     from ffem_chain.chain.registry import Registry
+    from ffem_chain.chain.rpc import Rpc
     from ffem_chain.faces.weights import Model
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
@@ -62,7 +63,7 @@ class Session:
         """Address of the session's wallet, without unlocking it."""
         from ffem_chain.keys.wallet import wallet_address
 
-        self._need(self.wallet_path(), "wallet")
+        self.need(self.wallet_path(), "wallet")
         return wallet_address(self.wallet_path())
 
     def has_wallet(self) -> bool:
@@ -74,7 +75,7 @@ class Session:
         if self._account is None:
             from ffem_chain.keys.wallet import load_wallet
 
-            self._need(self.wallet_path(), "wallet")
+            self.need(self.wallet_path(), "wallet")
             self._account = load_wallet(self.wallet_path(), self.passphrase())
         return self._account
 
@@ -83,13 +84,14 @@ class Session:
         if self._vault is None:
             from ffem_chain.keys.vault import Vault
 
-            self._need(self.vault_path(), "vault")
+            self.need(self.vault_path(), "vault")
             self._vault = Vault.open(self.vault_path(), self.passphrase())
         return self._vault
 
-    def _need(self, path: Path, what: str) -> None:
+    def need(self, path: Path, what: str, name: str | None = None) -> None:
+        """Raises InputError where a wallet's file is missing."""
         if not path.exists():
-            name = self.config.text("wallet")
+            name = name or self.config.text("wallet")
             raise InputError(f"there is no {what} {name!r} in {path.parent}", "ffem init, or choose one with --profile")
 
     # ------------------------------------------------------------------ chain and store
@@ -110,16 +112,18 @@ class Session:
                 raise ChainUnavailable("the registry changed between two calls", "try again")
         return self._writer
 
-    def _connect(self, account: LocalAccount | None) -> Registry:
-        from eth_utils.address import is_address
+    def rpc(self) -> Rpc:
+        """The chain without a registry. Raises InputError for a bad URL."""
+        from ffem_chain.chain.rpc import Rpc
 
+        return Rpc(self.config.text("rpc_url"), self.config.number("timeout"))
+
+    def _connect(self, account: LocalAccount | None) -> Registry:
         from ffem_chain.chain.registry import Registry
 
         address = self.config.text("registry")
         if not address:
             raise InputError("no registry is set", "ffem devnet up, ffem deploy, or set FFEM_REGISTRY")
-        if not is_address(address):
-            raise InputError(f"{self.config.source['registry']}: {address!r} is no contract address")
         folder = self.config.home / "nonces"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Registry(
@@ -129,6 +133,7 @@ class Session:
             confirmations=self.config.whole("confirmations"),
             timeout=self.config.number("timeout"),
             nonce_folder=folder,
+            from_block=self.config.whole("from_block"),
         )
 
     def store(self) -> Store:
@@ -136,7 +141,7 @@ class Session:
         if self._store is None:
             from ffem_chain.stores import open_store
 
-            self._store = open_store(self.config.text("store"))
+            self._store = open_store(self.config.text("store"), timeout=self.config.number("timeout"))
         return self._store
 
     # ------------------------------------------------------------------ roles

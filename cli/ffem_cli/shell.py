@@ -40,11 +40,12 @@ def group(name: str, text: str) -> typer.Typer:
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str
+    app: typer.Typer, name: str, *, example: str, new_profile: bool = False
 ) -> Callable[[Callable[Concatenate[Session, P], Answer]], Callable[Concatenate[Session, P], Answer]]:
     """Register a function of a session as the command `name`. Its docstring is the help, `example` the last line.
 
-    Every command gets --json and --profile. What the function returns is printed; errors go to `main`.
+    Every command gets --json and --profile. What the function returns is printed; errors go to `main`. With
+    `new_profile` the profile need not exist yet.
     """
 
     def register(
@@ -56,7 +57,7 @@ def command(
         def run(**values: Any) -> None:
             as_json = bool(values.pop("as_json_")) or GIVEN.as_json
             profile = values.pop("profile_") or GIVEN.profile
-            session = Session(config.load(profile, GIVEN.options), Output(as_json))
+            session = Session(config.load(profile, GIVEN.options, new_profile=new_profile), Output(as_json))
             answer = function(session, **values)  # type: ignore[call-arg]
             session.out.show(answer)
             if answer.failure is not None:

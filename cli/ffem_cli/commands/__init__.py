@@ -1,0 +1,1 @@
+"""The commands, one module an area. Each has `add_to(app)`."""
