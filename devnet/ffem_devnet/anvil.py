@@ -1,0 +1,68 @@
+"""Anvil, the development chain of Foundry, as a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ffem_devnet.accounts import COUNT, MNEMONIC
+from ffem_devnet.processes import LOOPBACK, check_port_free
+from ffem_devnet.server import Chain, run_chain, scratch_folder
+from ffem_devnet.tools import foundry_binary
+
+CHAIN_ID = 31337
+HARDFORK = "prague"
+
+
+class Anvil(Chain):
+    """A running Anvil. Use it as a context manager, or call `stop`."""
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        port: int = 0,
+        chain_id: int = CHAIN_ID,
+        state: Path | None = None,
+        block_time: int | None = None,
+        hardfork: str = HARDFORK,
+        quiet: bool = True,
+        log: Path | None = None,
+        detached: bool = False,
+    ) -> Anvil:
+        """Start Anvil on the loopback interface and wait until it answers.
+
+        `port` 0 takes a free one. `state` is a file from which the chain goes on, where it exists, and to which it is
+        written on `stop`. `block_time` in seconds mines in intervals instead of at once. With `quiet` the log holds
+        errors only. `detached` lets it outlive this process. Raises MissingExtra, InputError (port in use),
+        ServerFailed.
+        """
+        binary = foundry_binary("anvil")
+        if port:
+            check_port_free(port, "the chain")
+        command: list[str | Path] = [binary, "--host", LOOPBACK, "--port", str(port), "--chain-id", str(chain_id)]
+        command += ["--hardfork", hardfork, "--mnemonic", MNEMONIC, "--accounts", str(COUNT), "--balance", "10000"]
+        # Blocks' states are kept in memory only: on disk they would stay behind.
+        command += ["--max-persisted-states", "0"]
+        if state is not None:
+            state.parent.mkdir(parents=True, exist_ok=True)
+            command += ["--state", state.absolute()]
+        if block_time is not None:
+            command += ["--block-time", str(block_time)]
+        if quiet:
+            command.append("--quiet")
+        scratch = None if log else scratch_folder("anvil")
+        try:
+            launched, found = run_chain(
+                command,
+                "Anvil",
+                log.absolute() if log else (scratch or Path()) / "anvil.log",
+                chain_id=chain_id,
+                port=port,
+                detached=detached,
+            )
+        except BaseException:
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return cls(launched, found, scratch, chain_id)

@@ -1,0 +1,15 @@
+"""Servers that all tests of a run share, each started when the first test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ffem_devnet.anvil import Anvil
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Iterator[Anvil]:
+    """A real Anvil with ten funded wallets. Tests share it: each deploys a registry of its own."""
+    with Anvil.start() as server:
+        yield server
