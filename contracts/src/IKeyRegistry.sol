@@ -177,6 +177,7 @@ interface IKeyRegistry {
     /// @notice Opens the next epoch of an album.
     function openEpoch(bytes32 albumId, bytes32 keyCommit) external returns (uint32 epoch);
     /// @notice Proposes a new immutable keeper set (1 <= threshold <= keepers <= 8). Grants keep the set they pinned.
+    /// @dev Ids count from 1 over all albums; NoSuchKeeperSet from 2^30 on (a registry can be deployed anew).
     function proposeKeepers(bytes32 albumId, address[] calldata keepers, uint8 threshold)
         external
         returns (uint32 keeperSetId);
@@ -213,8 +214,10 @@ interface IKeyRegistry {
     /// @notice Grants, with the keepers' shares, or directly (`keeperSet` 0: opened from the start).
     function grant(GrantParams calldata params) external returns (bytes32 grantId);
     /// @notice Asks the keepers for their shares, sealed to a one-time public key. Supersedes an older request.
+    /// @param requestKey Suite byte and public key. Keepers check it, the registry only publishes it.
     function requestAccess(bytes32 grantId, bytes calldata requestKey) external returns (uint8 seq);
     /// @notice Keeper `index` commits to the bytes it will deliver. The only step of a release that can be refused.
+    /// @param digest keccak256 of those bytes.
     function commitRelease(bytes32 grantId, uint8 seq, uint8 index, bytes32 digest) external;
     /// @notice Publishes committed bytes in a log. Anyone may, the bytes being fixed by the commit.
     /// @param previousHead The grant's head before that commit.

@@ -37,20 +37,27 @@ contract KeyRegistry is IKeyRegistry {
         uint8 count;
     }
 
-    /// @dev Exactly one slot. `answered` is the bitmap of keepers that committed for the current `seq`, so that one
-    ///      keeper commits once a request; `released` is over all requests. `keeperSet` is bounded to 24 bits.
+    /// @dev `word` is packed by hand, so that each step costs one load and one store; from the highest bits:
+    ///
+    ///      recipient 160 | expiry 40 | keeper set 30 | opened 1 | revoked 1 | seq 8 | released 8 | answered 8
+    ///
+    ///      `released` is the bitmap of the keepers that have ever committed, `answered` of those that committed for
+    ///      the current `seq`, so that a keeper commits once a request. The recipient of a grant is never zero.
     struct Grant {
-        address recipient;
-        uint40 expiry;
-        uint24 keeperSet;
-        uint8 seq;
-        uint8 released;
-        uint8 answered;
-        uint8 flags;
+        uint256 word;
+        bytes32 head;
     }
 
-    uint8 internal constant REVOKED = 1;
-    uint8 internal constant OPENED = 2;
+    uint256 internal constant RECIPIENT_SHIFT = 96;
+    uint256 internal constant EXPIRY_SHIFT = 56;
+    uint256 internal constant KEEPER_SET_SHIFT = 26;
+    uint256 internal constant OPENED = 1 << 25;
+    uint256 internal constant REVOKED = 1 << 24;
+    uint256 internal constant SEQ_SHIFT = 16;
+    uint256 internal constant SEQ_ONE = 1 << SEQ_SHIFT;
+    uint256 internal constant RELEASED_SHIFT = 8;
+    uint256 internal constant ANSWERED_MASK = type(uint8).max;
+    uint256 internal constant MAX_KEEPER_SET = (1 << 30) - 1;
 
     /// @inheritdoc IKeyRegistry
     bytes32 public immutable deploymentId;
@@ -60,12 +67,11 @@ contract KeyRegistry is IKeyRegistry {
     mapping(address wallet => mapping(uint8 suite => uint32)) internal _activeKey;
     mapping(bytes32 album => Album) internal _albums;
     mapping(bytes32 album => mapping(uint32 epoch => bytes32)) internal _epochCommits;
-    uint24 internal _keeperSetCount;
+    uint32 internal _keeperSetCount;
     mapping(uint32 keeperSet => KeeperSetHead) internal _keeperSets;
     mapping(uint32 keeperSet => mapping(uint256 index => Member)) internal _members;
     mapping(bytes32 album => mapping(bytes32 uid => bytes32)) internal _captures;
     mapping(bytes32 grantId => Grant) internal _grants;
-    mapping(bytes32 grantId => bytes32) internal _heads;
 
     /// @param salt Random; tells this deployment from any other, also on a development chain started over.
     constructor(bytes32 salt) {
@@ -212,13 +218,15 @@ contract KeyRegistry is IKeyRegistry {
 
     function _propose(bytes32 albumId, address[] calldata keepers, uint8 threshold)
         internal
-        returns (uint24 keeperSetId)
+        returns (uint32 keeperSetId)
     {
         uint256 count = keepers.length;
         if (threshold == 0 || threshold > count || count > MAX_KEEPERS) {
             revert BadThreshold(threshold, count);
         }
-        keeperSetId = ++_keeperSetCount;
+        keeperSetId = _keeperSetCount + 1;
+        if (keeperSetId > MAX_KEEPER_SET) revert NoSuchKeeperSet(keeperSetId);
+        _keeperSetCount = keeperSetId;
         _albums[albumId].latestKeeperSet = keeperSetId;
         _keeperSets[keeperSetId].album = albumId;
         uint256 own = MAX_KEEPERS;
@@ -292,19 +300,14 @@ contract KeyRegistry is IKeyRegistry {
         }
         uint8 suite = sealedTo.suite;
         grantId = keccak256(abi.encode(params.album, params.salt));
-        if (_grants[grantId].recipient != address(0)) revert GrantExists(grantId);
-        _grants[grantId] = Grant({
-            recipient: params.recipient,
-            expiry: params.expiry,
-            // casting is safe: it equals the current set, whose id is 24 bits
-            // forge-lint: disable-next-line(unsafe-typecast)
-            keeperSet: uint24(params.keeperSet),
-            seq: 0,
-            released: 0,
-            answered: 0,
-            flags: params.keeperSet == 0 ? OPENED : 0
-        });
-        _heads[grantId] = keccak256(
+        Grant storage created = _grants[grantId];
+        if (created.word != 0) revert GrantExists(grantId);
+        uint256 word = uint256(uint160(params.recipient)) << RECIPIENT_SHIFT;
+        word |= uint256(params.expiry) << EXPIRY_SHIFT;
+        word |= uint256(params.keeperSet) << KEEPER_SET_SHIFT;
+        if (params.keeperSet == 0) word |= OPENED;
+        created.word = word;
+        created.head = keccak256(
             abi.encode(
                 grantId, params.album, params.scopeCommit, params.keyVersion, suite, keccak256(params.payload)
             )
@@ -324,36 +327,31 @@ contract KeyRegistry is IKeyRegistry {
 
     /// @inheritdoc IKeyRegistry
     function requestAccess(bytes32 grantId, bytes calldata requestKey) external returns (uint8 seq) {
-        Grant storage record = _grants[grantId];
-        Grant memory state = record;
-        _checkUsable(grantId, state);
-        if (state.recipient != msg.sender) revert NotRecipient(grantId, msg.sender);
-        if (state.keeperSet == 0) revert GrantIsDirect(grantId);
-        if (state.seq == type(uint8).max) revert TooManyRequests(grantId);
-        seq = state.seq + 1;
-        state.seq = seq;
-        state.answered = 0;
-        _grants[grantId] = state;
+        uint256 word = _usable(grantId);
+        if (_recipient(word) != msg.sender) revert NotRecipient(grantId, msg.sender);
+        if (_keeperSet(word) == 0) revert GrantIsDirect(grantId);
+        seq = _seq(word);
+        if (seq == type(uint8).max) revert TooManyRequests(grantId);
+        ++seq;
+        _grants[grantId].word = (word + SEQ_ONE) & ~ANSWERED_MASK;
         emit AccessRequested(grantId, seq, requestKey);
     }
 
     /// @inheritdoc IKeyRegistry
     function commitRelease(bytes32 grantId, uint8 seq, uint8 index, bytes32 digest) external {
-        Grant memory state = _grants[grantId];
-        _checkUsable(grantId, state);
-        Member memory member = _members[state.keeperSet][index];
-        if (member.keeper != msg.sender) revert NotKeeper(state.keeperSet, msg.sender);
-        if (seq == 0 || seq != state.seq) revert StaleRequest(grantId, seq, state.seq);
-        // casting is safe: the index of a member is below MAX_KEEPERS
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint8 bit = uint8(1 << index);
-        if (state.answered & bit != 0) revert AlreadyCommitted(grantId, seq, index);
-        state.answered |= bit;
-        state.released |= bit;
-        bool opens = state.flags & OPENED == 0 && _popcount(state.released) >= member.threshold;
-        if (opens) state.flags |= OPENED;
-        _grants[grantId] = state;
-        _heads[grantId] = _chain(_heads[grantId], _leaf(seq, index, digest));
+        uint256 word = _usable(grantId);
+        uint32 keepers = _keeperSet(word);
+        Member storage member = _members[keepers][index];
+        if (index >= member.count || member.keeper != msg.sender) revert NotKeeper(keepers, msg.sender);
+        if (seq == 0 || seq != _seq(word)) revert StaleRequest(grantId, seq, _seq(word));
+        uint256 bit = 1 << uint256(index);
+        if (word & bit != 0) revert AlreadyCommitted(grantId, seq, index);
+        word |= bit | bit << RELEASED_SHIFT;
+        bool opens = word & OPENED == 0 && _popcount(_released(word)) >= member.threshold;
+        if (opens) word |= OPENED;
+        Grant storage record = _grants[grantId];
+        record.word = word;
+        record.head = _chain(record.head, _leaf(seq, index, digest));
         emit ReleaseCommitted(grantId, seq, index, digest);
         if (opens) emit GrantOpened(grantId);
     }
@@ -371,7 +369,7 @@ contract KeyRegistry is IKeyRegistry {
         for (uint256 i = 0; i < laterLeaves.length; ++i) {
             head = _chain(head, laterLeaves[i]);
         }
-        if (head != _heads[grantId]) revert NotCommitted(grantId, head);
+        if (head != _grants[grantId].head) revert NotCommitted(grantId, head);
         emit ShareDelivered(grantId, seq, index, sealedShare);
     }
 
@@ -379,29 +377,29 @@ contract KeyRegistry is IKeyRegistry {
     function revoke(bytes32 albumId, bytes32 salt) external {
         _ownAlbum(albumId);
         bytes32 grantId = keccak256(abi.encode(albumId, salt));
-        Grant storage record = _grants[grantId];
-        if (record.recipient == address(0)) revert NoSuchGrant(grantId);
-        uint8 flags = record.flags;
-        if (flags & REVOKED != 0) revert GrantIsRevoked(grantId);
-        record.flags = flags | REVOKED;
-        emit GrantRevoked(grantId, flags & OPENED != 0, record.released);
+        uint256 word = _grants[grantId].word;
+        if (word == 0) revert NoSuchGrant(grantId);
+        if (word & REVOKED != 0) revert GrantIsRevoked(grantId);
+        _grants[grantId].word = word | REVOKED;
+        emit GrantRevoked(grantId, word & OPENED != 0, _released(word));
     }
 
     // ------------------------------------------------------------------ views
 
     /// @inheritdoc IKeyRegistry
     function grantState(bytes32 grantId) external view returns (GrantView memory) {
-        Grant memory state = _grants[grantId];
+        Grant memory record = _grants[grantId];
+        uint256 word = record.word;
         return GrantView({
-            status: _status(state),
-            recipient: state.recipient,
-            expiry: state.expiry,
-            keeperSet: state.keeperSet,
-            seq: state.seq,
-            released: state.released,
-            opened: state.flags & OPENED != 0,
-            revoked: state.flags & REVOKED != 0,
-            head: _heads[grantId]
+            status: _status(word),
+            recipient: _recipient(word),
+            expiry: _expiry(word),
+            keeperSet: _keeperSet(word),
+            seq: _seq(word),
+            released: _released(word),
+            opened: word & OPENED != 0,
+            revoked: word & REVOKED != 0,
+            head: record.head
         });
     }
 
@@ -413,32 +411,65 @@ contract KeyRegistry is IKeyRegistry {
     {
         result = new GrantStatus[](grantIds.length);
         for (uint256 i = 0; i < grantIds.length; ++i) {
-            Grant memory state = _grants[grantIds[i]];
-            if (state.recipient == wallet) result[i] = _status(state);
+            uint256 word = _grants[grantIds[i]].word;
+            if (_recipient(word) == wallet) result[i] = _status(word);
         }
     }
 
-    function _checkUsable(bytes32 grantId, Grant memory state) internal view {
-        if (state.recipient == address(0)) revert NoSuchGrant(grantId);
-        if (state.flags & REVOKED != 0) revert GrantIsRevoked(grantId);
-        if (state.expiry != 0 && state.expiry <= block.timestamp) {
-            revert GrantIsExpired(grantId, state.expiry);
-        }
+    /// @dev The grant's word, where it may gain a request or a commit.
+    function _usable(bytes32 grantId) internal view returns (uint256 word) {
+        word = _grants[grantId].word;
+        if (word == 0) revert NoSuchGrant(grantId);
+        if (word & REVOKED != 0) revert GrantIsRevoked(grantId);
+        if (_isExpired(word)) revert GrantIsExpired(grantId, _expiry(word));
     }
 
-    function _status(Grant memory state) internal view returns (GrantStatus) {
-        if (state.recipient == address(0)) return GrantStatus.None;
-        if (state.flags & REVOKED != 0) return GrantStatus.Revoked;
-        if (state.expiry != 0 && state.expiry <= block.timestamp) return GrantStatus.Expired;
-        return state.flags & OPENED != 0 ? GrantStatus.Opened : GrantStatus.Live;
+    function _status(uint256 word) internal view returns (GrantStatus) {
+        if (word == 0) return GrantStatus.None;
+        if (word & REVOKED != 0) return GrantStatus.Revoked;
+        if (_isExpired(word)) return GrantStatus.Expired;
+        return word & OPENED != 0 ? GrantStatus.Opened : GrantStatus.Live;
     }
+
+    function _isExpired(uint256 word) internal view returns (bool) {
+        uint40 expiry = _expiry(word);
+        return expiry != 0 && expiry <= block.timestamp;
+    }
+
+    // forge-lint: disable-start(unsafe-typecast)
+    function _recipient(uint256 word) internal pure returns (address) {
+        return address(uint160(word >> RECIPIENT_SHIFT));
+    }
+
+    function _expiry(uint256 word) internal pure returns (uint40) {
+        return uint40(word >> EXPIRY_SHIFT);
+    }
+
+    function _keeperSet(uint256 word) internal pure returns (uint32) {
+        return uint32(word >> KEEPER_SET_SHIFT & MAX_KEEPER_SET);
+    }
+
+    function _seq(uint256 word) internal pure returns (uint8) {
+        return uint8(word >> SEQ_SHIFT);
+    }
+
+    function _released(uint256 word) internal pure returns (uint8) {
+        return uint8(word >> RELEASED_SHIFT);
+    }
+
+    // forge-lint: disable-end(unsafe-typecast)
 
     function _leaf(uint8 seq, uint8 index, bytes32 digest) internal pure returns (bytes32) {
         return keccak256(abi.encode(seq, index, digest));
     }
 
-    function _chain(bytes32 head, bytes32 leaf) internal pure returns (bytes32) {
-        return keccak256(abi.encode(head, leaf));
+    /// @dev keccak256(abi.encode(head, leaf)), in the scratch space.
+    function _chain(bytes32 head, bytes32 leaf) internal pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            mstore(0x00, head)
+            mstore(0x20, leaf)
+            result := keccak256(0x00, 0x40)
+        }
     }
 
     function _popcount(uint8 bits) internal pure returns (uint256 count) {
