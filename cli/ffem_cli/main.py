@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from ffem_chain.errors import FfemError
 from ffem_cli import shell
-from ffem_cli.commands import setup, wallets
+from ffem_cli.commands import devnets, keys, setup, wallets
 from ffem_cli.config import BY_NAME
 from ffem_cli.output import report_error
 
@@ -32,11 +32,10 @@ app = typer.Typer(
 )
 
 
-def _option(name: str) -> typer.models.OptionInfo:
+def _option(name: str) -> Any:
     setting = BY_NAME[name]
-    return typer.Option(
-        f"--{name.replace('_', '-')}", help=f"{setting.text} [{setting.variable}]", rich_help_panel="Settings"
-    )  # type: ignore[no-any-return]
+    words = f"{setting.text} [{setting.variable}]"
+    return typer.Option(f"--{name.replace('_', '-')}", help=words, rich_help_panel="Settings")
 
 
 def _version(asked: bool) -> None:
@@ -72,7 +71,7 @@ def root(
     shell.GIVEN.options = {name: values[name] for name in BY_NAME}
 
 
-for part in (setup, wallets):
+for part in (setup, wallets, keys, devnets):
     part.add_to(app)
 
 

@@ -49,6 +49,14 @@ class Session:
             self._passphrase = read_secret("passphrase", "FFEM_PASSPHRASE", twice=new)
         return self._passphrase
 
+    def confirm(self, question: str) -> None:
+        """Ask on stderr. Raises InputError where there is no terminal, Abort where the answer is no."""
+        if self.out.as_json or not sys.stdin.isatty():
+            raise InputError("this needs a confirmation, and there is no terminal to ask on", "add --yes")
+        import typer
+
+        typer.confirm(question, abort=True, err=True)
+
     # ------------------------------------------------------------------ wallet and vault
 
     def wallet_path(self, name: str | None = None) -> Path:
@@ -105,7 +113,8 @@ class Session:
     def signing_registry(self) -> Registry:
         """The registry with the unlocked wallet. Raises ChainUnavailable, InputError, NotForMe."""
         if self._writer is None:
-            # The chain first: nobody types a passphrase for an RPC that is down.
+            # The chain first: nobody types a passphrase for an RPC that is down, or for a wallet that is not there.
+            self.need(self.wallet_path(), "wallet")
             reader = self.registry()
             self._writer = self._connect(self.account())
             if self._writer.deployment_id != reader.deployment_id:
