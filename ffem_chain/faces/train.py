@@ -1,7 +1,8 @@
 """Training of the flow on a folder of aligned faces; resumes from its last checkpoint after any interruption.
 
     python -m ffem_chain.faces.train FACES... --run runs/glow64 --steps 6000
-    python -m ffem_chain.faces.train --run runs/glow64 --export ffem_chain/faces/data/glow64.safetensors
+    python -m ffem_chain.faces.train FACES... --run runs/longer --start ffem-64 --steps 6000   # goes on from a model
+    python -m ffem_chain.faces.train --run runs/glow64 --export ffem_chain/faces/data/ffem-64.safetensors
 
 The pictures are what a camera gives: 8-bit RGB, resized by area, plus uniform noise of one grey level
 (dequantisation, Theis et al. 2016). Encoding draws the same noise, so latents keep the norm of a Gaussian.
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ffem_chain.faces.glow import Glow, GlowConfig
+from ffem_chain.faces.glow import ActNorm, Glow, GlowConfig
 
 HELD_OUT = 20  # one picture in so many is kept for validation
 
@@ -90,6 +91,19 @@ def validate(model: Glow, faces: NDArray[np.uint8]) -> dict[str, float]:
     return {"bits": float(torch.cat(bits).mean()), "norm": float(norm.mean()), "norm_std": float(norm.std())}
 
 
+def start_from(name: str) -> tuple[Glow, int]:
+    """A shipped model to go on from, and the steps that it has behind it. Adam's moments begin anew."""
+    from ffem_chain.faces.weights import load_model
+
+    shipped = load_model(name)
+    model = Glow(shipped.glow.config)
+    model.load_state_dict(shipped.glow.state_dict())
+    for module in model.modules():
+        if isinstance(module, ActNorm):
+            module.ready.fill_(True)
+    return model, shipped.steps
+
+
 def train(args: argparse.Namespace) -> None:
     """Runs `args.steps` steps in total, with a checkpoint every `args.save_every` steps."""
     torch.set_num_threads(args.threads)
@@ -104,7 +118,8 @@ def train(args: argparse.Namespace) -> None:
     training, validation = np.flatnonzero(~held), faces[np.flatnonzero(held)[:256]]
 
     torch.manual_seed(args.seed)
-    model = Glow(config)
+    model, trained = (Glow(config), 0) if not args.start else start_from(args.start)
+    config = model.config
     optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     average = {k: v.clone() for k, v in model.state_dict().items()}
     step = 0
@@ -114,7 +129,7 @@ def train(args: argparse.Namespace) -> None:
         model.load_state_dict(state["model"])
         optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
         optimiser.load_state_dict(state["optimiser"])
-        average, step = state["average"], state["step"]
+        average, step, trained = state["average"], state["step"], state["trained"]
         print(f"resuming at step {step}", file=sys.stderr)
 
     started, seen = time.monotonic(), 0
@@ -152,6 +167,7 @@ def train(args: argparse.Namespace) -> None:
                     "average": average,
                     "optimiser": optimiser.state_dict(),
                     "step": step,
+                    "trained": trained,
                 },
                 checkpoint,
             )
@@ -161,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", nargs="*", type=Path, help="folders of aligned faces")
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint and the log")
+    parser.add_argument("--start", default="", help="name of a shipped model to go on from (a new run only)")
     parser.add_argument("--export", type=Path, help="write the averaged weights to this file and stop")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--levels", type=int, default=4)

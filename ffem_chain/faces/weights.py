@@ -30,11 +30,12 @@ _HALF = (".enter.weight", ".couple.mix.weight", ".conv.weight", ".lu")
 
 @dataclass(frozen=True)
 class Model:
-    """A flow ready for use, with the id that captures record."""
+    """A flow ready for use, with the id that captures record and the training steps behind it."""
 
     name: str
     model_id: bytes
     glow: Glow
+    steps: int = 0
 
     @property
     def size(self) -> int:
@@ -98,7 +99,9 @@ def _unpack(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def export(checkpoint: Path, out: Path) -> str:
     """Writes the averaged weights of a training checkpoint to `out`; returns the model id in hexadecimal."""
     state = torch.load(checkpoint, weights_only=True)
-    data = save(_pack(state["average"]), {"config": json.dumps(state["config"]), "step": str(state["step"])})
+    data = save(
+        _pack(state["average"]), {"config": json.dumps(state["config"]), "step": str(state["step"] + state["trained"])}
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -108,13 +111,14 @@ def load_bytes(data: bytes, name: str) -> Model:
     """A model from the bytes of a weights file. FormatError where they are not one."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        glow = Glow(GlowConfig(**json.loads(header["__metadata__"]["config"])))
+        head = header["__metadata__"]
+        glow, steps = Glow(GlowConfig(**json.loads(head["config"]))), int(head["step"])
         missing, unexpected = glow.load_state_dict(_unpack(load(data)), strict=False)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError, SafetensorError):
         raise FormatError(f"the weights of {name} are damaged", "install ffem-chain again") from None
     if unexpected or any(not key.endswith((".ready", ".eye")) for key in missing):
         raise FormatError(f"the weights of {name} are of another version", "update ffem-chain")
-    return Model(name, hashlib.sha256(data).digest(), glow.eval())
+    return Model(name, hashlib.sha256(data).digest(), glow.eval(), steps)
 
 
 @cache
