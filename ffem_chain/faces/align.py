@@ -53,10 +53,12 @@ def pose(landmarks: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def cover_box(box: tuple[float, float, float, float], width: int, height: int) -> Box:
-    """The public box of a detection: wider, higher (hair), on the grid outwards, inside the picture."""
-    x, y, w, h = box
-    left, right = x - (_WIDER - 1) / 2 * w, x + w + (_WIDER - 1) / 2 * w
-    top, bottom = y + h / 2 - _HIGHER / 2 * h, y + h + (_WIDER - 1) / 2 * h
+    """The public box of a detection (left, top, right, bottom): wider, higher (hair), on the grid outwards, inside the
+    picture."""
+    left, top, right, bottom = box
+    w, h = right - left, bottom - top
+    left, right = left - (_WIDER - 1) / 2 * w, right + (_WIDER - 1) / 2 * w
+    top, bottom = top - (_HIGHER - 1) / 2 * h, bottom + (_WIDER - 1) / 2 * h
     x0, y0 = (max(0, math.floor(v / GRID) * GRID) for v in (left, top))
     x1 = min(width, math.ceil(right / GRID) * GRID)
     y1 = min(height, math.ceil(bottom / GRID) * GRID)

@@ -68,7 +68,7 @@ def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
         if box.width <= 0 or box.height <= 0:
             continue
         matrix = align.similarity(detection.landmarks, size)
-        large = min(detection.box[2:]) >= SMALLEST and float(np.hypot(matrix[0, 0], matrix[1, 0])) > 0.05
+        large = detection.side >= SMALLEST and float(np.hypot(matrix[0, 0], matrix[1, 0])) > 0.05
         found.append(_Found(detection, box, matrix, align.pose(detection.landmarks), large))
     if len(found) > MAX_FACES:
         raise InputError(

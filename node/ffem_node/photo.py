@@ -13,14 +13,14 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational
 
 from ffem_chain.capture.model import MAX_SIDE
@@ -138,18 +138,18 @@ def _opened(data: bytes, path: Path) -> Image.Image:
         if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
             return _heif_type()(io.BytesIO(data))
         return Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"])
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         if data[:2] == b"\xff\xd8" or data[:8] == b"\x89PNG\r\n\x1a\n" or data[8:12] == b"WEBP":
             raise InputError(f"{path}: the file is damaged or cut short", "copy it from the camera again") from None
         raise InputError(f"{path}: the file is no picture that can be sealed", _FORMATS) from None
 
 
-def _heif_type() -> type[Image.Image]:
+def _heif_type() -> Callable[[io.BytesIO], Image.Image]:
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise MissingExtra("HEIC pictures need pillow-heif", "pip install 'ffem-chain[faces]'") from None
-    kind: type[Image.Image] = HeifImageFile
+    kind: Callable[[io.BytesIO], Image.Image] = HeifImageFile
     return kind
 
 
@@ -233,7 +233,7 @@ def _kept(image: Image.Image) -> bytes:
         for tag in _KEPT_MAIN:
             if _harmless(exif.get(tag)):
                 kept[tag] = exif[tag]
-        found = {tag: inner[tag] for tag in _KEPT if _harmless(inner.get(tag))}
+        found = {int(tag): inner[tag] for tag in _KEPT if _harmless(inner.get(tag))}
         if found:
             kept.get_ifd(ExifTags.IFD.Exif).update(found)
         return kept.tobytes() if kept or found else b""
