@@ -61,9 +61,9 @@ def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
         raise FormatError(f"image.png cannot be decoded: {type(error).__name__}") from error
 
 
-def encode(pixels: NDArray[np.uint8], *, compress_level: int = 6) -> bytes:
-    """PNG of u8[H, W, 3] RGB, without metadata. Raises FormatError where it is too large."""
+def encode(pixels: NDArray[np.uint8], *, exif: bytes = b"", compress_level: int = 6) -> bytes:
+    """PNG of u8[H, W, 3] RGB, without metadata but `exif`, a chunk eXIf. Raises FormatError where it is too large."""
     check_size(pixels.shape[1], pixels.shape[0])
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels), mode="RGB").save(out, "PNG", compress_level=compress_level)
+    out, extra = io.BytesIO(), {"exif": exif} if exif else {}
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=compress_level, **extra)
     return out.getvalue()

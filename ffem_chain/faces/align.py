@@ -73,7 +73,7 @@ def round_angle(angle: float) -> int:
 def public_alignment(matrix: Matrix, size: int) -> tuple[float, float, float, float]:
     """The 4 rounded numbers of pose.json: eye line's centre x, y (4 px), log2 of the scale (0.05), rotation (3 deg)."""
     x, y = matrix[:, :2] @ (_EYES * size) + matrix[:, 2]
-    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    scale = max(2.0**-10, math.hypot(matrix[0, 0], matrix[1, 0]))  # landmarks in one point have no scale
     angle = math.degrees(math.atan2(matrix[1, 0], matrix[0, 0]))
     return (
         float(round(x / GRID) * GRID),

@@ -34,7 +34,7 @@ def smooth_fill(picture: Picture, hidden: Mask) -> Picture:
         lighter = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
         # weights saturate, so that one visible pixel counts fully two levels up
         gain = np.minimum(1, 4 * lighter) / np.maximum(lighter, 1e-6)
-        levels.append((smaller * gain[..., None], lighter * gain))
+        levels.append((np.asarray(smaller * gain[..., None], np.float32), np.asarray(lighter * gain, np.float32)))
     colour, weight = levels.pop()
     filled = np.where(weight[..., None] > 1e-6, colour / np.maximum(weight[..., None], 1e-6), FLAT)
     while levels:

@@ -37,11 +37,15 @@ def pack(z: NDArray[np.float64], bits: int = 10) -> bytes:
     return np.packbits(planes.astype(np.uint8).reshape(-1)).tobytes()
 
 
-def unpack(data: bytes, n: int, bits: int = 10) -> NDArray[np.float64]:
-    """Inverse of `pack`, to the centres of the bins. ValueError for a wrong length."""
+def unpack_integers(data: bytes, n: int, bits: int = 10) -> NDArray[np.uint16]:
+    """Packed bytes -> integers (n,) in [0, 2^bits). ValueError for a wrong length."""
     _check(n, bits)
     if len(data) != n * bits // 8:
         raise ValueError(f"{n} coordinates of {bits} bits take {n * bits // 8} bytes, not {len(data)}")
     planes = np.unpackbits(np.frombuffer(data, np.uint8)).reshape(n, bits).astype(np.uint16)
-    q = (planes << np.arange(bits - 1, -1, -1, dtype=np.uint16)).sum(axis=1, dtype=np.uint16)
-    return dequantise(q, bits)
+    return np.asarray((planes << np.arange(bits - 1, -1, -1, dtype=np.uint16)).sum(axis=1), np.uint16)
+
+
+def unpack(data: bytes, n: int, bits: int = 10) -> NDArray[np.float64]:
+    """Inverse of `pack`, to the centres of the bins. ValueError for a wrong length."""
+    return dequantise(unpack_integers(data, n, bits), bits)

@@ -41,7 +41,7 @@ def _face_mask(size: int) -> NDArray[np.float32]:
     y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
     distance = np.sqrt(((x - 0.5) / 0.46) ** 2 + ((y - 0.48) / 0.52) ** 2)
     soft = np.clip((1 - distance) / 0.28, 0, 1)
-    return (soft * soft * (3 - 2 * soft))[..., None]
+    return np.asarray(soft * soft * (3 - 2 * soft), np.float32)[..., None]
 
 
 def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -> Picture:
@@ -77,7 +77,7 @@ def _inside(mine: NDArray[np.bool_], width: int) -> NDArray[np.float32]:
     """1 well inside of a face's own pixels, falling to 0 at their rim, so that no square shows. float32 (h, w, 1)."""
     padded = np.pad(mine.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.clip(np.asarray(distance, np.float32) / max(2.0, 0.08 * width), 0, 1)[..., None]
+    return np.asarray(np.clip(distance / max(2.0, 0.08 * width), 0, 1), np.float32)[..., None]
 
 
 def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, model: Model) -> Picture:

@@ -6,10 +6,11 @@ whoever publishes it checks that again (`ffem_node.seal`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +27,7 @@ from ffem_chain.keys.tree import exact_key, geometry_key, key_commit, rotation_k
 
 Picture = NDArray[np.uint8]
 Owner = NDArray[np.int16]
+Stage = Callable[[str], AbstractContextManager[object]]
 PRECISION = "q10"
 SMALLEST = 24  # px of a face's shorter side below which it is covered for ever
 _BATCH = 16
@@ -101,27 +103,27 @@ def encrypt_faces(
     detector: Detector,
     *,
     rotation: str = "sphere",
-    stage: Callable[[str], AbstractContextManager[None]] = nullcontext,
+    stage: Stage = nullcontext,
 ) -> EncryptedFaces:
     """Covers and seals every face of uint8 (H, W, 3) RGB.
 
-    `face_key(index)` gives the key of a face; `uid` is the capture's. `stage(name)` wraps the stages "detect", "encode",
-    "rotate" and "exact", for progress and timing. Faces below 24 px are covered for ever. InputError where a picture
-    holds more than 256 faces.
+    `face_key(index)` gives the key of a face; `uid` is the capture's. `stage(name)` wraps the stages "detect",
+    "encode", "rotate" and "exact", for progress and timing. Faces below 24 px are covered for ever. InputError where a
+    picture holds more than 256 faces, RuntimeError where a library fails on it.
     """
     height, width = picture.shape[:2]
-    with stage("detect"):
+    with _stage(stage, "detect"):
         found = _find(picture, detector, model.size)
         owner = ownership([face.box for face in found], width, height)
-    with stage("encode"):
+    with _stage(stage, "encode"):
         faces = _aligned(picture, found, owner, model.size)
         latents = [model.encode(faces[at : at + _BATCH]) for at in range(0, len(faces), _BATCH)]
-    with stage("rotate"):
+    with _stage(stage, "rotate"):
         z = np.concatenate(latents) if latents else np.empty((0, 0))
         keys = {index: face_key(index) for index, face in enumerate(found) if face.sealed}
         rotated = {index: _rotate(z[index], key, rotation) for index, key in keys.items()}
     image, sealed = picture.copy(), []
-    with stage("exact"):
+    with _stage(stage, "exact"):
         for index, face in enumerate(found):
             box, mine = face.box, owner[face.box.rows, face.box.columns] == index
             pixels = picture[box.rows, box.columns] * mine[..., None]
@@ -135,6 +137,16 @@ def encrypt_faces(
             hidden = seal_geometry(geometry_key(keys[index]), face.geometry(radius), uid, index)
             sealed.append(SealedFace(index, key_commit(keys[index], "face"), packed, *exact, *hidden))
     return EncryptedFaces(image, tuple(face.public(model.size) for face in found), tuple(sealed))
+
+
+@contextmanager
+def _stage(stage: Stage, name: str) -> Iterator[None]:
+    """A stage in which OpenCV's errors, which have no base of their own, are RuntimeErrors."""
+    with stage(name):
+        try:
+            yield
+        except cv2.error as error:
+            raise RuntimeError(f"OpenCV failed in the stage {name}") from error
 
 
 def _rotate(latent: NDArray[np.float64], key: Secret, name: str) -> tuple[bytes, NDArray[np.uint16], float]:

@@ -1,47 +1,47 @@
 """The sealing pipeline for one photograph: nothing leaves it before every face is covered and sealed.
 
-Order, and why: faces are found, encoded and sealed in memory; the sealed picture is checked against the
-original (every face's region changed); only then does the store get the files; the vault records the
-capture; the chain registers it. A stage that fails leaves nothing of the picture behind, and a registration
-that was interrupted is resumed from the vault.
+Order, and why: faces are found, encoded and sealed in memory; the four files are read back, and every pixel of every
+face's box must show the cover that its ciphertext gives; only then does the store get the files; the vault records the
+capture; the chain registers it. A stage that fails leaves nothing of the picture behind, and a registration that was
+interrupted is resumed from the vault.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ffem_chain.chain.registry import Registry
-from ffem_chain.stores.base import Store
 from numpy.typing import NDArray
 
-from ffem_chain.capture.model import Box, Capture, Manifest
-from ffem_chain.capture.picture import encode
-from ffem_chain.errors import InputError, Tampered
+from ffem_chain.capture.exact import ownership
+from ffem_chain.capture.model import PRECISIONS, Capture, Manifest
+from ffem_chain.capture.picture import decode, encode
+from ffem_chain.chain.registry import Registry
+from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Tampered
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 from ffem_chain.roles.owner import Owner
 from ffem_chain.roles.reading import load_capture
 from ffem_chain.roles.records import Album, CaptureRecord
-from ffem_node.photo import load_photo
+from ffem_chain.stores.base import Store
+from ffem_node.photo import Photo, read_photo
 
 if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
-
     from ffem_chain.faces.weights import Model
 
 __all__ = ["STAGES", "Sealed", "load_capture", "resume_pending", "seal_photo"]
 
 STAGES = ("load", "detect", "encode", "rotate", "exact", "pack", "store", "register")
 PRECISION = "q10"
-# A cover that leaves more than this share of a face's pixels as they were is no cover.
-_MOST_UNCHANGED = 0.2
+# What a library raises where it fails on a picture; FfemErrors say themselves what to do.
+_FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError, OSError)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,13 @@ class _Clock:
         if self.on_progress is not None:
             self.on_progress(name)
         start = time.perf_counter()
-        yield
+        try:
+            yield
+        except _FAILURES as error:
+            if name == STAGES[-1]:
+                raise  # sealed and stored already: this is the registry client's to explain
+            reason = f"the stage {name!r} failed ({type(error).__name__}): the picture is withheld"
+            raise FfemError(reason, "nothing of it was stored or sent; report this as a fault") from error
         self.times[name] += 1000 * (time.perf_counter() - start)
 
 
@@ -94,21 +100,25 @@ def seal_photo(
 ) -> Sealed:
     """Seal a photograph (a path, or u8[H,W,3] RGB) into `album` and register it; `registry` None seals offline.
 
-    `on_progress` is called with each stage's name as it begins. Raises InputError (unreadable picture, no
-    face found) and whatever a stage raises; nothing of the picture is then stored, recorded or registered.
-    Only a registration that fails leaves something behind: the sealed capture, for `resume_pending`.
+    `keep_metadata` keeps what `ffem_node.photo` holds to be harmless: date, make, model, exposure. `on_progress` is
+    called with each stage's name as it begins. Raises InputError (unreadable picture, no face found), and an FfemError
+    whatever goes wrong in a stage; nothing of the picture is then stored, recorded or registered. Only a registration
+    that the chain refuses leaves something behind, the sealed capture; where the chain does not answer, `registered` is
+    False. `resume_pending` registers both.
     """
     clock = _Clock(on_progress)
     with clock.stage("load"):
         found = owner.album(album)
-        picture = load_photo(Path(photo)) if isinstance(photo, Path | str) else photo
-    capture = _seal_faces(picture, owner, found, model, detector, rotation, clock)
+        picture = read_photo(Path(photo)) if isinstance(photo, Path | str) else _checked(photo)
+    exif = picture.exif if keep_metadata else b""
+    capture = _seal_faces(picture.pixels, exif, owner, found, model, detector, rotation, clock)
     if not capture.public_faces and not allow_no_faces:
         raise InputError("no face was found: the picture is not sealed", "--allow-no-faces publishes it as it is")
     with clock.stage("pack"):
         files = capture.to_files()
-        # Reading back what is about to be published catches a malformed capture while nothing has left.
+        # What is checked is what is about to be published, read back.
         capture = Capture.from_files(files)
+        check_covered(capture)
     with clock.stage("store"):
         cid = store.put(files)
     try:
@@ -116,9 +126,10 @@ def seal_photo(
     except BaseException:
         store.unpin(cid)
         raise
+    registered = False
     if registry is not None:
-        with clock.stage("register"):
-            record = owner.register_capture(record.uid)
+        with clock.stage("register"), suppress(ChainUnavailable):
+            registered = owner.register_capture(record.uid).registered
     return Sealed(
         uid=record.uid,
         cid=cid,
@@ -126,12 +137,19 @@ def seal_photo(
         covered=len(capture.public_faces) - len(capture.faces),
         bytes={name: len(data) for name, data in files.items()},
         timings_ms=clock.times,
-        registered=registry is not None,
+        registered=registered,
     )
+
+
+def _checked(pixels: NDArray[np.uint8]) -> Photo:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(f"a picture is uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}")
+    return Photo(pixels, b"")
 
 
 def _seal_faces(
     picture: NDArray[np.uint8],
+    exif: bytes,
     owner: Owner,
     album: Album,
     model: Model,
@@ -139,7 +157,8 @@ def _seal_faces(
     rotation: str,
     clock: _Clock,
 ) -> Capture:
-    """Find, encode and seal every face of `picture` u8[H,W,3]; a capture under a uid and slot of its own."""
+    """Find, encode and seal every face of `picture` u8[H,W,3]; a capture under a uid and slot of its own. `exif` goes
+    into image.png."""
     from ffem_chain.faces.seal import encrypt_faces
 
     uid, slot = secrets.token_bytes(32), tree.slot_of(time.time())
@@ -149,9 +168,8 @@ def _seal_faces(
         return tree.face_key(capture_key, tree.FaceContext(uid, index, model.model_id, rotation, PRECISION))
 
     sealed = encrypt_faces(picture, face_key, uid, model, detector, rotation=rotation, stage=clock.stage)
-    check_covered(picture, sealed.image, [face.box for face in sealed.public_faces])
     with clock.stage("pack"):
-        image_png = encode(sealed.image)
+        image_png = encode(sealed.image, exif=exif)
     manifest = Manifest(
         uid=uid,
         album_salt=album.salt,
@@ -170,16 +188,27 @@ def _seal_faces(
     return Capture(manifest, tuple(sealed.public_faces), tuple(sealed.faces), image_png)
 
 
-def check_covered(original: NDArray[np.uint8], image: NDArray[np.uint8], boxes: Sequence[Box]) -> None:
-    """The last look before anything leaves: every face's box shows something else than the original.
+def check_covered(capture: Capture) -> None:
+    """The last look before anything leaves: every pixel of every face's box shows its cover and nothing else.
 
-    Both u8[H,W,3]. Raises Tampered where a box was left as it was, or the picture changed its size.
+    The cover of a sealed face is a function of its ciphertext, that of a small one is grey, so this needs no original.
+    Raises Tampered where a pixel differs, FormatError where image.png cannot be read.
     """
-    if image.shape != original.shape:
-        raise Tampered("the sealed picture has another size than the original: it is withheld")
-    for index, box in enumerate(boxes):
-        same = (image[box.rows, box.columns] == original[box.rows, box.columns]).all(axis=-1)
-        if same.mean() > _MOST_UNCHANGED:
+    from ffem_chain.faces.cover import FLAT, latent_tile
+    from ffem_chain.faces.quantise import unpack_integers
+
+    head = capture.manifest
+    image = decode(capture.image_png, head.width, head.height)
+    owner = ownership([face.box for face in capture.public_faces], head.width, head.height)
+    n = 3 * head.size * head.size
+    for index, face in enumerate(capture.public_faces):
+        rows, columns = face.box.rows, face.box.columns
+        mine = owner[rows, columns] == index
+        cover = np.full((face.box.height, face.box.width, 3), FLAT, np.uint8)
+        if face.sealed:
+            integers = unpack_integers(capture.face(index).z, n, PRECISIONS[head.precision])
+            cover = latent_tile(integers, head.precision, face.box)
+        if not np.array_equal(image[rows, columns][mine], cover[mine]):
             raise Tampered(
                 f"face {index} is not covered in the sealed picture: it is withheld", "report this as a fault"
             )
