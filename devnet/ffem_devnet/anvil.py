@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ffem_devnet.accounts import COUNT, MNEMONIC
 from ffem_devnet.processes import LOOPBACK, check_port_free
-from ffem_devnet.server import Chain, run_chain, scratch_folder
+from ffem_devnet.server import Chain, is_chain
+from ffem_devnet.server import start as launch_server
 from ffem_devnet.tools import foundry_binary
 
 CHAIN_ID = 31337
@@ -51,18 +51,7 @@ class Anvil(Chain):
             command += ["--block-time", str(block_time)]
         if quiet:
             command.append("--quiet")
-        scratch = None if log else scratch_folder("anvil")
-        try:
-            launched, found = run_chain(
-                command,
-                "Anvil",
-                log.absolute() if log else (scratch or Path()) / "anvil.log",
-                chain_id=chain_id,
-                port=port,
-                detached=detached,
-            )
-        except BaseException:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
-            raise
+        launched, found, scratch = launch_server(
+            command, "Anvil", is_chain(chain_id), port=port, log=log, detached=detached
+        )
         return cls(launched, found, scratch, chain_id)

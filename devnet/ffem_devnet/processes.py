@@ -6,6 +6,7 @@ the meantime is never taken for ours, let alone stopped.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -130,10 +131,15 @@ def tail(log: Path) -> str:
     return " ".join(words)[-500:] or "it said nothing"
 
 
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
 def check_port_free(port: int, what: str) -> None:
     """Raises InputError where another program listens on a loopback port."""
-    import socket
-
     with socket.socket() as probe:
         # Connections that wait to be forgotten do not count as a listener.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -75,11 +75,6 @@ class Chain(Server):
         return list(accounts())
 
 
-def scratch_folder(what: str) -> Path:
-    """A folder for a server that is to leave nothing behind."""
-    return Path(tempfile.mkdtemp(prefix=f"ffem-{what}-"))
-
-
 def rpc(url: str, method: str, parameters: Sequence[Any] = (), *, timeout: float = 10.0) -> Any:
     """One JSON-RPC answer, None where nothing (or no chain) answers."""
     question: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
@@ -90,22 +85,39 @@ def rpc(url: str, method: str, parameters: Sequence[Any] = (), *, timeout: float
     return answer.get("result") if isinstance(answer, dict) else None
 
 
-def run_chain(
-    command: Sequence[str | Path], what: str, log: Path, *, chain_id: int, port: int, detached: bool
-) -> tuple[Launched, int]:
-    """Start a chain and wait until the process itself answers for `chain_id`; its port. Raises ServerFailed.
+def start(
+    command: Sequence[str | Path],
+    what: str,
+    answers: Callable[[int], bool],
+    *,
+    port: int = 0,
+    log: Path | None,
+    detached: bool,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[Launched, int, Path | None]:
+    """Start a server and wait until `answers(port)` on a port on which this very process listens.
 
-    The port is read from the process, so an answer of another program on the same port is never mistaken for ours.
+    Gives the process, the port and the folder that is to go with the server (where `log` is None). The port is read
+    from the process, so an answer of another program is never mistaken for ours. Raises ServerFailed.
     """
-    launched = launch(command, log, detached=detached)
+    scratch = None if log else Path(tempfile.mkdtemp(prefix="ffem-devnet-"))
     found: list[int] = []
+    try:
+        path = log.absolute() if log else (scratch or Path()) / "log"
+        launched = launch(command, path, detached=detached, environment=environment)
 
-    def ready() -> bool:
-        ports = [one for one in launched.identity.listening() if port in (0, one)]
-        if not ports or rpc(f"http://{LOOPBACK}:{ports[0]}", "eth_chainId") != hex(chain_id):
-            return False
-        found.append(ports[0])
-        return True
+        def ready() -> bool:
+            found[:] = [one for one in launched.identity.listening() if port in (0, one) and answers(one)]
+            return bool(found)
 
-    launched.wait_until(ready, what, START_SECONDS)
-    return launched, found[0]
+        launched.wait_until(ready, what, START_SECONDS)
+    except BaseException:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return launched, found[0], scratch
+
+
+def is_chain(chain_id: int) -> Callable[[int], bool]:
+    """Whether a chain with this id answers on a port."""
+    return lambda port: bool(rpc(f"http://{LOOPBACK}:{port}", "eth_chainId") == hex(chain_id))
