@@ -14,9 +14,8 @@ from ffem_cli.output import Output
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
-    from ffem_node.keeper import Keeper
-
     from ffem_chain.chain.registry import Registry
+
     from ffem_chain.chain.rpc import Rpc
     from ffem_chain.faces.weights import Model
     from ffem_chain.keys.vault import Vault
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.stores.base import Store
+    from ffem_node.keeper import Keeper
 
 _LONGEST_PASSPHRASE = 4096
 
@@ -48,6 +48,11 @@ class Session:
         if self._passphrase is None:
             self._passphrase = read_secret("passphrase", "FFEM_PASSPHRASE", twice=new)
         return self._passphrase
+
+    @property
+    def unlocked(self) -> bool:
+        """Whether the passphrase has been given in this process."""
+        return self._passphrase is not None
 
     def confirm(self, question: str) -> None:
         """Ask on stderr. Raises InputError where there is no terminal, Abort where the answer is no."""
@@ -192,6 +197,11 @@ class Session:
         from ffem_chain.faces.weights import load_model
 
         return load_model(self.config.text("model"))
+
+
+def has_secret(variable: str) -> bool:
+    """Whether the environment gives the secret, so that nobody need be asked."""
+    return bool(os.environ.get(f"{variable}_FILE")) or variable in os.environ
 
 
 def read_secret(what: str, variable: str, *, twice: bool = False) -> Secret:

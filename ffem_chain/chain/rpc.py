@@ -88,9 +88,7 @@ class Rpc:
             backoff_factor=BACKOFF_SECONDS,
             method_allowlist=allowed,
         )
-        self.provider = HTTPProvider(
-            url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry
-        )
+        self.provider = HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry)
         self.w3 = Web3(self.provider)
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
 

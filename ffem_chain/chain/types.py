@@ -101,9 +101,7 @@ def grant_id(album: bytes, salt: bytes) -> bytes:
     return keccak(encode(["bytes32", "bytes32"], [album, salt]))
 
 
-def first_head(
-    grant: bytes, album: bytes, scope_commit: bytes, key_version: int, suite: int, payload: bytes
-) -> bytes:
+def first_head(grant: bytes, album: bytes, scope_commit: bytes, key_version: int, suite: int, payload: bytes) -> bytes:
     """Head of a grant's hash chain before any commit (32 bytes)."""
     kinds = ["bytes32", "bytes32", "bytes32", "uint32", "uint8", "bytes32"]
     return keccak(encode(kinds, [grant, album, scope_commit, key_version, suite, keccak(payload)]))

@@ -86,10 +86,7 @@ class LocalStore:
             if not pin.exists():
                 return
             kept = {
-                one
-                for other in self.pins()
-                if other != cid
-                for one in unixfs.block_ids(self._fetch, Cid.parse(other))
+                one for other in self.pins() if other != cid for one in unixfs.block_ids(self._fetch, Cid.parse(other))
             }
             try:
                 gone = [one for one in unixfs.block_ids(self._fetch, Cid.parse(cid)) if one not in kept]

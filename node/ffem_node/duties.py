@@ -72,9 +72,7 @@ class Duties:
             if isinstance(event, KeeperSetProposed) and self.wallet in event.keepers:
                 view = self.registry.keeper_set(event.keeper_set)
                 accepted = bool(view.accepted >> event.keepers.index(self.wallet) & 1)
-                found.append(
-                    Proposal(event.keeper_set, event.album, event.threshold, event.keepers, accepted)
-                )
+                found.append(Proposal(event.keeper_set, event.album, event.threshold, event.keepers, accepted))
         return found
 
     def accept(self, keeper_set: int) -> Proposal:

@@ -222,9 +222,7 @@ class Keeper(Duties):
         payload = parse_payload(created.payload, created.suite, len(ledger.keepers))
         context = ledger.context(self.registry.deployment_id)
         private = self.ring.private(payload.shares[index].version)
-        share = open_keeper_share(
-            private, payload, context, created.scope_commit, index, address_bytes(self.wallet)
-        )
+        share = open_keeper_share(private, payload, context, created.scope_commit, index, address_bytes(self.wallet))
         sealed = seal_release(share, job["request_key"], context, created.scope_commit, job["seq"], index)
         with self.vault.edit() as data:
             state = self._state(data)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ffem_chain.chain.registry import deploy
 
 from .world import World

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ffem_node.keeper import Action, OtherDeployment
 
 from ffem_chain.chain.events import ReleaseCommitted, ShareDelivered
 from ffem_chain.errors import ChainUnavailable
+from ffem_node.keeper import Action, OtherDeployment
 
 from .world import World, album_with, interrupted, kinds, settle
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
-from ffem_node.keeper import Action, Keeper
+from ffem_chain.chain.registry import Registry
 from numpy.typing import NDArray
 from web3 import HTTPProvider, Web3
 
 from ffem_chain.capture.exact import ownership, seal_geometry, seal_pixels
 from ffem_chain.capture.model import Box, Capture, Manifest, PublicFace, SealedFace
 from ffem_chain.capture.picture import encode
-from ffem_chain.chain.registry import Registry
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
@@ -30,6 +29,7 @@ from ffem_chain.roles.recipient import Recipient
 from ffem_chain.roles.records import Album
 from ffem_chain.stores.base import Store
 from ffem_chain.stores.memory import MemoryStore
+from ffem_node.keeper import Action, Keeper
 
 PASSPHRASE = Secret(b"correct horse battery staple")
 MODEL_ID = bytes(range(32))
@@ -149,9 +149,7 @@ def kinds(actions: Sequence[Action]) -> list[str]:
     return [action.kind for action in actions]
 
 
-def synthetic_capture(
-    album: Album, capture_key: Secret, slot: int, uid: bytes, original: NDArray[np.uint8]
-) -> Capture:
+def synthetic_capture(album: Album, capture_key: Secret, slot: int, uid: bytes, original: NDArray[np.uint8]) -> Capture:
     """`original` u8[H,W,3] with the two faces of `BOXES` sealed by the exact layer; random bytes stand for Z_enc."""
     height, width = original.shape[:2]
     manifest = Manifest(
@@ -184,9 +182,7 @@ def synthetic_capture(
     return Capture(manifest, tuple(public), tuple(faces), encode(image))
 
 
-def seal_synthetic(
-    owner: Owner, album: Album, store: Store, seed: int = 0
-) -> tuple[bytes, NDArray[np.uint8]]:
+def seal_synthetic(owner: Owner, album: Album, store: Store, seed: int = 0) -> tuple[bytes, NDArray[np.uint8]]:
     """Seal a synthetic picture into an album, store and register it; (uid, original u8[64,96,3])."""
     original = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     uid, slot = secrets.token_bytes(32), int(time.time()) // 60
