@@ -93,10 +93,15 @@ class Rpc:
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Translates what web3 raises inside the block."""
+    def guard(self, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Translates what web3 raises inside the block. `passing` come through as they are, unless they are reverts."""
         try:
             yield
+        except passing as error:
+            data = revert_data(error)
+            if data is not None:
+                raise refused(data) from None
+            raise
         except requests.RequestException as error:
             raise ChainUnavailable(
                 f"the chain at {self.name} does not answer ({type(error).__name__})",

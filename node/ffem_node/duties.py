@@ -125,7 +125,7 @@ class Duties:
 
     def _check_deployment(self) -> str:
         """Hex of the deployment served. Raises OtherDeployment where the chain answers for another one."""
-        here = self.registry.deployment_id.hex()
+        here = self.registry.read_deployment().hex()
         section = self.vault.read().get("keeper", {})
         served = section.get("deployment", "")
         if not served:

@@ -155,7 +155,7 @@ class Keeper(Duties):
             if head - commit.block + 1 < self._confirmations:
                 return []
             self._deliver(ledger, commit, job["sealed"])
-            return self._note(name, job, "delivered", f"share {index} delivered")
+            return self._did(name, job, "delivered", f"share {index} delivered")
         if job["seq"] != ledger.state.seq:
             return self._note(name, job, "superseded", "a newer request supersedes it", head)
         if head - request.block + 1 < self._confirmations:
@@ -172,7 +172,7 @@ class Keeper(Duties):
             self.registry.commit_release(job["grant"], job["seq"], index, job["digest"])
         except Refused as refusal:
             return self._note(name, job, "refused", refusal.message, head)
-        return self._note(name, job, "committed", f"committed to release share {index}")
+        return self._did(name, job, "committed", f"committed to release share {index}")
 
     def _deliver(self, ledger: Ledger, commit: ReleaseCommitted, sealed: bytes) -> None:
         """Publish committed bytes. Another keeper's commit may move the head meanwhile: look again."""
@@ -244,6 +244,11 @@ class Keeper(Duties):
             kept = self._state(data)["jobs"][name]
             kept["note"], kept["final"] = note, final
         return [] if job["note"] == note else [Action(kind, text, job["grant"], job["seq"])]
+
+    def _did(self, name: str, job: dict[str, Any], kind: str, text: str) -> list[Action]:
+        """Write down a transaction. It is news also when it is the same as before: a reorganisation had taken that."""
+        self._note(name, job, kind, text)
+        return [Action(kind, text, job["grant"], job["seq"])]
 
     # ------------------------------------------------------------------ the process
 
