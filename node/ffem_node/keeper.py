@@ -240,6 +240,8 @@ class Keeper(Duties):
         note = f"{kind}: {text}"
         if job["note"] == note and bool(job["final"]) == bool(final):
             return []
+        if final and job["final"] and (kind == "superseded" or job["note"].startswith(f"{kind}:")):
+            return []  # finished before; a newer request, or other words, change nothing about that
         with self.vault.edit() as data:
             kept = self._state(data)["jobs"][name]
             kept["note"], kept["final"] = note, final
