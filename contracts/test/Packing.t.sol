@@ -154,7 +154,7 @@ contract PackingTest is World {
         vm.prank(owner);
         registry.registerCapture(album, "uid", "digest", "key", type(uint32).max, type(uint32).max);
         checkEq(
-            _load(keccak256(abi.encode("uid", _slot(album, CAPTURES)))),
+            _load(_slot("uid", uint256(_slot(album, CAPTURES)))),
             uint256(registry.captureHash(album, "uid")),
             "capture"
         );
