@@ -101,7 +101,8 @@ def _first(created: GrantCreated) -> bytes:
     )
 
 
-def _head(created: GrantCreated, commits: list[ReleaseCommitted]) -> bytes:
+def chain_head(created: GrantCreated, commits: list[ReleaseCommitted]) -> bytes:
+    """Head of the hash chain over a grant's payload and its commits, as the contract stores it (32 bytes)."""
     head = _first(created)
     for commit in commits:
         head = next_head(head, commit_leaf(commit.seq, commit.index, commit.digest))
@@ -122,7 +123,7 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         created = next((e for e in events if isinstance(e, GrantCreated)), None)
         commits = [e for e in events if isinstance(e, ReleaseCommitted)]
         requests = {e.seq: e for e in events if isinstance(e, AccessRequested)}
-        if created is None or _head(created, commits) != state.head or max(requests, default=0) != state.seq:
+        if created is None or chain_head(created, commits) != state.head or max(requests, default=0) != state.seq:
             continue
         # The head covers neither of these, the contract's storage does.
         logged = (created.recipient, created.keeper_set, created.expiry)
