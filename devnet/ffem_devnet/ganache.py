@@ -6,10 +6,11 @@ storage), so it runs there although it is compiled for Prague; a test deploys it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ffem_devnet.accounts import COUNT, MNEMONIC
-from ffem_devnet.processes import LOOPBACK, check_port_free, free_port
+from ffem_devnet.processes import LOOPBACK, Identity, check_port_free, free_port
 from ffem_devnet.server import Chain, is_chain
 from ffem_devnet.server import start as launch_server
 from ffem_devnet.tools import node, package_file
@@ -32,6 +33,7 @@ class Ganache(Chain):
         quiet: bool = True,
         log: Path | None = None,
         detached: bool = False,
+        launched: Callable[[Identity], None] | None = None,
     ) -> Ganache:
         """Start Ganache on the loopback interface and wait until it answers.
 
@@ -53,7 +55,7 @@ class Ganache(Chain):
             command += ["--miner.blockTime", str(block_time)]
         if quiet:
             command.append("--logging.quiet")
-        launched, found, scratch = launch_server(
-            command, "Ganache", is_chain(chain_id), port=chosen, log=log, detached=detached
+        process, found, scratch = launch_server(
+            command, "Ganache", is_chain(chain_id), port=chosen, log=log, detached=detached, launched=launched
         )
-        return cls(launched, found, scratch, chain_id)
+        return cls(process, found, scratch, chain_id)

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import requests
 
 from ffem_chain.errors import InputError
 from ffem_chain.keys.files import write_private
-from ffem_devnet.processes import LOOPBACK, Launched, ServerFailed, check_port_free, tail
+from ffem_devnet.processes import LOOPBACK, Identity, Launched, ServerFailed, check_port_free, tail
 from ffem_devnet.server import Server
 from ffem_devnet.server import start as launch_server
 from ffem_devnet.tools import node, package_file
@@ -49,13 +50,19 @@ class IpfsDaemon(Server):
 
     @classmethod
     def start(
-        cls, *, port: int = 0, repo: Path | None = None, log: Path | None = None, detached: bool = False
+        cls,
+        *,
+        port: int = 0,
+        repo: Path | None = None,
+        log: Path | None = None,
+        detached: bool = False,
+        launched: Callable[[Identity], None] | None = None,
     ) -> IpfsDaemon:
         """Start a daemon on the loopback interface and wait until its RPC answers.
 
         `repo` is where blocks and pins stay, made where it does not exist; None is a repo that goes with the daemon.
-        `port` 0 takes a free one. Raises MissingExtra (no daemon, or no Node 20), InputError (port in use, a repo of
-        the other kind of daemon), ServerFailed.
+        `port` 0 takes a free one. `launched` is told the process before it answers. Raises MissingExtra (no daemon, or
+        no Node 20), InputError (port in use, a repo of the other kind of daemon), ServerFailed.
         """
         if port:
             check_port_free(port, "the IPFS daemon")
@@ -64,16 +71,14 @@ class IpfsDaemon(Server):
         own = None if repo else Path(_scratch())
         folder = (repo or own or Path()).absolute()
         try:
-            if program is not None:
-                command = _prepare_kubo(program, folder, port)
-            else:
-                command = _prepare_js(folder, port)
-            launched, found, _ = _launch_again(command, folder, port, log or folder.parent / "ipfs.log", detached)
+            command = _prepare_kubo(program, folder, port) if program else _prepare_js(folder, port)
+            path = log or folder.parent / "ipfs.log"
+            process, found, _ = _launch_again(command, folder, port, path, detached, launched)
         except BaseException:
             if own is not None:
                 shutil.rmtree(own.parent, ignore_errors=True)
             raise
-        return cls(launched, found, own.parent if own else None, kubo)
+        return cls(process, found, own.parent if own else None, kubo)
 
 
 def _scratch() -> Path:
@@ -86,7 +91,8 @@ def _environment(repo: Path) -> dict[str, str]:
     return {**os.environ, "IPFS_PATH": str(repo), "NO_UPDATE_NOTIFIER": "1", "IPFS_TELEMETRY": "off"}
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether a daemon's RPC answers on a port."""
     try:
         return requests.post(f"http://{LOOPBACK}:{port}/api/v0/version", timeout=5.0).status_code == 200
     except requests.RequestException:
@@ -94,7 +100,12 @@ def _answers(port: int) -> bool:
 
 
 def _launch_again(
-    command: list[str | Path], repo: Path, port: int, log: Path, detached: bool
+    command: list[str | Path],
+    repo: Path,
+    port: int,
+    log: Path,
+    detached: bool,
+    started: Callable[[Identity], None] | None,
 ) -> tuple[Launched, int, Path | None]:
     """Start it; after a daemon that was killed, wait until its lock on the repo counts as abandoned."""
     end = time.monotonic() + _STALE_LOCK_SECONDS
@@ -103,11 +114,12 @@ def _launch_again(
             return launch_server(
                 command,
                 "the IPFS daemon",
-                _answers,
+                answers,
                 port=port,
                 log=log,
                 detached=detached,
                 environment=_environment(repo),
+                launched=started,
             )
         except ServerFailed:
             if "lock" not in tail(log).lower() or time.monotonic() > end:
@@ -123,7 +135,15 @@ def _prepare_js(repo: Path, port: int) -> list[str | Path]:
     program = package_file("ipfs/src/cli.js", "the IPFS daemon")
     settings = repo / "config"
     wanted = _private_js(port)
-    command = [node(), "--require", _PRELOAD, program, "daemon", "--offline", "--enable-preload=false"]
+    command: list[str | Path] = [
+        node(),
+        "--require",
+        _PRELOAD,
+        program,
+        "daemon",
+        "--offline",
+        "--enable-preload=false",
+    ]
     if settings.exists():
         current = _read(settings)
         if "Delegates" not in current.get("Addresses", {}):

@@ -94,28 +94,36 @@ def start(
     log: Path | None,
     detached: bool,
     environment: Mapping[str, str] | None = None,
+    launched: Callable[[Identity], None] | None = None,
 ) -> tuple[Launched, int, Path | None]:
     """Start a server and wait until `answers(port)` on a port on which this very process listens.
 
     Gives the process, the port and the folder that is to go with the server (where `log` is None). The port is read
-    from the process, so an answer of another program is never mistaken for ours. Raises ServerFailed.
+    from the process, so an answer of another program is never mistaken for ours. `launched` is told the process
+    before it answers; whatever interrupts the wait ends it. Raises ServerFailed.
     """
     scratch = None if log else Path(tempfile.mkdtemp(prefix="ffem-devnet-"))
     found: list[int] = []
+    process: Launched | None = None
     try:
         path = log.absolute() if log else (scratch or Path()) / "log"
-        launched = launch(command, path, detached=detached, environment=environment)
+        process = launch(command, path, detached=detached, environment=environment)
+        if launched is not None:
+            launched(process.identity)
+        identity = process.identity
 
         def ready() -> bool:
-            found[:] = [one for one in launched.identity.listening() if port in (0, one) and answers(one)]
+            found[:] = [one for one in identity.listening() if port in (0, one) and answers(one)]
             return bool(found)
 
-        launched.wait_until(ready, what, START_SECONDS)
+        process.wait_until(ready, what, START_SECONDS)
     except BaseException:
+        if process is not None:
+            process.identity.stop(patience=5.0)
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return launched, found[0], scratch
+    return process, found[0], scratch
 
 
 def is_chain(chain_id: int) -> Callable[[int], bool]:
