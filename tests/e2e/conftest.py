@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ffem_chain.chain.registry import deploy
 
 from .world import World

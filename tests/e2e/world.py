@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from eth_account.signers.local import LocalAccount
-from ffem_chain.chain.registry import Registry
 from numpy.typing import NDArray
 from web3 import HTTPProvider, Web3
 
 from ffem_chain.capture.exact import ownership, seal_geometry, seal_pixels
 from ffem_chain.capture.model import Box, Capture, Manifest, PublicFace, SealedFace
 from ffem_chain.capture.picture import encode
+from ffem_chain.chain.registry import Registry
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
