@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
+from pathlib import Path
 
 from ffem_chain.errors import FfemError
 from ffem_cli.session import Session, has_secret
@@ -116,7 +117,8 @@ def _faces(session: Session) -> Iterator[Finding]:
 def _tools(session: Session) -> Iterator[Finding]:
     from ffem_devnet.tools import foundry_binary, node
 
-    for name, find in (("anvil", lambda: foundry_binary("anvil")), ("node", node)):
+    tools: dict[str, Callable[[], Path]] = {"anvil": lambda: foundry_binary("anvil"), "node": node}
+    for name, find in tools.items():
         try:
             yield Finding(f"tools.{name}", OK, str(find()))
         except FfemError as error:

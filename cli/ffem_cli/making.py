@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ffem_chain.errors import FormatError, InputError
 from ffem_cli.session import Session, read_secret
@@ -83,7 +83,7 @@ def fund(url: str, rich: LocalAccount, address: str, timeout: float) -> bool:
     if rpc.ask(lambda w3: w3.eth.get_balance(address)) >= _LOW:  # type: ignore[arg-type]
         return False
     nonce = rpc.ask(lambda w3: w3.eth.get_transaction_count(rich.address, "pending"))
-    transaction = {
+    transaction: dict[str, Any] = {
         "to": address,
         "value": _GIFT,
         "nonce": nonce,

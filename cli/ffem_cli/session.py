@@ -132,21 +132,25 @@ class Session:
 
         return Rpc(self.config.text("rpc_url"), self.config.number("timeout"))
 
+    def nonce_folder(self) -> Path:
+        """Where processes that send with the same wallet agree on nonces."""
+        folder = self.config.home / "nonces"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
     def _connect(self, account: LocalAccount | None) -> Registry:
         from ffem_chain.chain.registry import Registry
 
         address = self.config.text("registry")
         if not address:
             raise InputError("no registry is set", "ffem devnet up, ffem deploy, or set FFEM_REGISTRY")
-        folder = self.config.home / "nonces"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Registry(
             self.config.text("rpc_url"),
             address,
             account=account,
             confirmations=self.config.whole("confirmations"),
             timeout=self.config.number("timeout"),
-            nonce_folder=folder,
+            nonce_folder=self.nonce_folder() if account else None,
             from_block=self.config.whole("from_block"),
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffem_chain.errors import InputError
+from ffem_chain.errors import FfemError, InputError
 from ffem_cli import config, shell
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
@@ -82,42 +82,50 @@ def up(
     ] = Use.AUTO,
     keys: KeysOption = False,
 ) -> Answer:
-    """Start the devnet, or go on with it: chain, registry, and wallets with ether. State survives `down`."""
+    """Start the devnet, or go on with it: chain, registry, and wallets with ether. State survives `down`.
+
+    Where the profile's store is the devnet's IPFS daemon, that is started, too.
+    """
     from ffem_devnet import devnet
 
+    folder = session.config.home / "devnet"
+    before, section = devnet.status(folder), _section(session)
     with session.out.progress() as progress:
         status = devnet.up(
-            session.config.home / "devnet",
-            ipfs=ipfs,
+            folder,
+            ipfs=ipfs or (before.ipfs_url is not None and section.get("store") == before.ipfs_url),
             engine=engine.value,
             progress=lambda text: progress(text, 0),
         )
-    changes = _settings(session, status, use)
+    changes = _settings(section, before, status, use)
     answer = _answer(status, keys)
     if changes:
         config.save(session.config, changes)
         session.out.note(f"profile {session.config.profile} uses it: {', '.join(sorted(changes))}")
-    elif use is Use.AUTO:
+    elif use is Use.AUTO and section.get("registry") != status.registry:
         session.out.note("the profile has other settings; to use the devnet: ffem devnet up --use yes")
     return Answer({**answer.data, "profile_changes": changes}, answer.blocks)
 
 
-def _settings(session: Session, status: DevnetStatus, use: Use) -> dict[str, str | int]:
-    """What `up` writes to the profile: everything when asked to, else only where the profile has no registry."""
-    wanted: dict[str, str | int] = {
-        "rpc_url": status.url or "",
-        "registry": status.registry or "",
-        "from_block": 0,
-    }
-    if status.ipfs_running and status.ipfs_url:
-        wanted["store"] = status.ipfs_url
-    section = config.profiles(session.config.home).get(session.config.profile, {})
-    same_place = section.get("rpc_url", status.url) == status.url
-    if use is Use.NO or (use is Use.AUTO and not (same_place or "registry" not in section)):
+def _section(session: Session) -> dict[str, Any]:
+    """The profile's own settings, without environment and options."""
+    return config.profiles(session.config.home).get(session.config.profile, {})
+
+
+def _settings(section: dict[str, Any], before: DevnetStatus, status: DevnetStatus, use: Use) -> dict[str, str | int]:
+    """What `up` changes in the profile.
+
+    Everything where it is asked to; on its own only where the profile names no chain, or the devnet as it was before:
+    its port and its registry are new where another program took the port, or the chain is another one.
+    """
+    wanted: dict[str, str | int] = {"rpc_url": status.url or "", "registry": status.registry or "", "from_block": 0}
+    unset = "rpc_url" not in section and "registry" not in section
+    ours = section.get("rpc_url") in (before.url, status.url) and section.get("rpc_url") is not None
+    if use is Use.NO or (use is Use.AUTO and not unset and not ours):
         return {}
-    if use is Use.AUTO and "store" in section:
-        wanted.pop("store", None)
-    return wanted
+    if status.ipfs_running and status.ipfs_url and (use is Use.YES or section.get("store") in (None, before.ipfs_url)):
+        wanted["store"] = status.ipfs_url
+    return {name: value for name, value in wanted.items() if section.get(name) != value}
 
 
 def down(session: Session) -> Answer:
@@ -158,11 +166,16 @@ def deploy(
         session.account(),
         confirmations=settings.whole("confirmations"),
         timeout=settings.number("timeout"),
+        nonce_folder=session.nonce_folder(),
     )
     # Whoever deployed with --rpc-url means to use the registry there.
     changes: dict[str, str | int] = {"registry": address, "from_block": block}
     if settings.source.get("rpc_url") != "default":
         changes["rpc_url"] = settings.text("rpc_url")
-    config.save(settings, changes)
+    failure = None
+    try:
+        config.save(settings, changes)
+    except FfemError as error:  # it is deployed and paid for: its address is printed nevertheless
+        failure = error
     data = {"registry": address, "chain_id": chain, "from_block": block, "profile": settings.profile}
-    return Answer(data, (address,))
+    return Answer(data, (address,), failure)

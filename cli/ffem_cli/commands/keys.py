@@ -72,7 +72,7 @@ def show(
         ring = session.ring()
         address = ring.wallet
         records = ring.keys()
-        keys = [
+        keys: list[dict[str, Any]] = [
             {"version": one.version, "suite": one.suite, "status": one.status, "public": one.public, "held": one.held}
             for one in records
         ]

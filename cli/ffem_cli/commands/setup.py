@@ -46,29 +46,28 @@ def init(
     changes = {
         name: value for name, value in settings.values.items() if settings.source.get(name, "").startswith("option")
     }
-    account = None
+    net = None
     if devnet:
         from ffem_devnet.devnet import status
 
         net = status(settings.home / "devnet")
-        if not net.url or not net.running:
+        if not net.running or not net.url or not net.registry:
             raise InputError("no devnet is running", "ffem devnet up")
-        changes |= {"rpc_url": net.url, "registry": net.registry or ""}
-        if net.ipfs_url:
-            changes.setdefault("store", net.ipfs_url)
-    if import_key:
-        account = new_account(import_key=True)
+        changes |= {"rpc_url": net.url, "registry": net.registry, "from_block": 0}
+        if net.ipfs_running and net.ipfs_url and settings.source["store"] == "default":
+            changes["store"] = net.ipfs_url
+    account = new_account(import_key=True) if import_key else None
     made = make_wallet(session, account)
     config.save(settings, changes)
     address = session.address()
-    funded = fund(net.url, net.accounts[0], address, settings.number("timeout")) if devnet else False
+    funded = net is not None and fund(net.url or "", net.accounts[0], address, settings.number("timeout"))
     data: dict[str, Any] = {
         "home": settings.home,
         "profile": settings.profile,
         "wallet": settings.text("wallet"),
         "address": address,
         "made": made,
-        "settings": changes,
+        "settings": {name: shown(name, value) for name, value in changes.items()},
         "funded": funded,
     }
     words = [f"{settings.home}: profile {settings.profile}, wallet {settings.text('wallet')} {address}"]
