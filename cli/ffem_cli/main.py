@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from ffem_chain.errors import FfemError
 from ffem_cli import shell
-from ffem_cli.commands import devnets, doctor, keys, setup, wallets
+from ffem_cli.commands import demo, devnets, doctor, keys, setup, wallets
 from ffem_cli.config import BY_NAME
 from ffem_cli.output import report_error
 
@@ -71,7 +71,7 @@ def root(
     shell.GIVEN.options = {name: values[name] for name in BY_NAME}
 
 
-for part in (setup, wallets, keys, devnets, doctor):
+for part in (setup, wallets, keys, devnets, doctor, demo):
     part.add_to(app)
 
 
