@@ -38,6 +38,7 @@ from ffem_devnet.server import START_SECONDS, STOP_SECONDS, Chain, is_chain
 CHAIN_IDS = {"anvil": anvil.CHAIN_ID, "ganache": ganache.CHAIN_ID}
 # A killed Anvil loses what it did since it last wrote its state, which takes milliseconds.
 STATE_INTERVAL = 2
+ANSWER_SECONDS = 5.0
 _VERSION = 1
 _TURN_SECONDS = 2 * (START_SECONDS + STOP_SECONDS)
 
@@ -111,7 +112,7 @@ def status(folder: Path) -> DevnetStatus:
     """What there is; nothing is started or written."""
     record = _load(folder)
     port, daemon = record.ports.get(record.engine), record.ports.get("ipfs")
-    running = _is_up(record.chain, port) and is_chain(CHAIN_IDS[record.engine])(port or 0)
+    running = _is_up(record.chain, port) and _answers(record.engine)(port or 0)
     return DevnetStatus(
         running=running,
         url=_url(port),
@@ -137,9 +138,13 @@ def _is_up(process: Identity | None, port: int | None) -> bool:
 # ---------------------------------------------------------------------- chain, registry, daemon
 
 
+def _answers(engine: str) -> Callable[[int], bool]:
+    return is_chain(CHAIN_IDS[engine], ANSWER_SECONDS)
+
+
 def _start_chain(folder: Path, record: _Record, say: Say) -> None:
     engine = record.engine
-    if _goes_on(record, engine, record.chain, is_chain(CHAIN_IDS[engine]), say):
+    if _goes_on(record, engine, record.chain, _answers(engine), say):
         _save(folder, record)
         return
     say(f"starting {engine}")

@@ -126,6 +126,6 @@ def start(
     return process, found[0], scratch
 
 
-def is_chain(chain_id: int) -> Callable[[int], bool]:
+def is_chain(chain_id: int, timeout: float = 10.0) -> Callable[[int], bool]:
     """Whether a chain with this id answers on a port."""
-    return lambda port: bool(rpc(f"http://{LOOPBACK}:{port}", "eth_chainId") == hex(chain_id))
+    return lambda port: bool(rpc(f"http://{LOOPBACK}:{port}", "eth_chainId", timeout=timeout) == hex(chain_id))
