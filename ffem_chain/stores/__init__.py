@@ -25,5 +25,5 @@ def open_store(url: str, *, timeout: float = 30.0) -> Store:
 
         return KuboStore(url, timeout)
     raise InputError(
-        f"{url[:80]!r} names no store", "use local:FOLDER, http://127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001"
+        "this setting names no store", "use local:FOLDER, http://127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001"
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-MAX_BYTES = 256 * 1024 * 1024  # of all files of a directory
+MAX_BYTES = 770 * 1024 * 1024  # of all files of a directory; the largest capture (`capture.format.LIMITS`) fits
 
 
 class Store(Protocol):
@@ -15,7 +15,10 @@ class Store(Protocol):
     name: str
 
     def put(self, files: Mapping[str, bytes]) -> str:
-        """Keep the files as one UnixFS directory and pin it; its CID. Raises StoreUnavailable, FormatError (names)."""
+        """Keep the files as one UnixFS directory and pin it; its CID.
+
+        Raises StoreUnavailable, FormatError (names, number of files, more than `MAX_BYTES`).
+        """
 
     def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
         """The files of a directory, every block verified against the CID.

@@ -58,4 +58,4 @@ def _write(fetch: Fetch, root: Cid, out: IO[bytes]) -> None:
             out.write(section(cid, block))
 
     out.write(header(root))
-    Reader(fetch, MAX_BYTES, write).files(root)
+    Reader(fetch, MAX_BYTES, write).walk(root)

@@ -108,6 +108,8 @@ def _decode_unixfs(data: bytes, links: tuple[Link, ...]) -> Node:
     if kind == DIRECTORY:
         reader.end()
         return Node(DIRECTORY, links)
+    if any(link.name for link in links):
+        raise FormatError("a part of a file has a name")
     # A file node here has children only; the comparison with the canonical bytes refuses data of its own.
     if reader.key() != 3:
         raise FormatError("a file node without a size")

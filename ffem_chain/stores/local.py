@@ -72,12 +72,12 @@ class LocalStore:
     def pins(self) -> list[str]:
         """CIDs of what is pinned, sorted."""
         folder = self.folder / "pins"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.iterdir() if path.name.startswith("baf")) if folder.is_dir() else []
 
     def unpin(self, cid: str) -> None:
-        """See `Store.unpin`. Blocks that no other pin needs are deleted at once.
+        """See `Store.unpin`. Blocks that no pin needs are deleted at once, also those that a killed writer left.
 
-        Raises Tampered or StoreUnavailable, having deleted no block, where another pinned directory is damaged:
+        Raises Tampered or StoreUnavailable, having deleted nothing, where another pinned directory is damaged:
         without its inner nodes nobody knows which blocks it needs.
         """
         digest_of_cid(cid)
@@ -85,16 +85,12 @@ class LocalStore:
             pin = self.folder / "pins" / cid
             if not pin.exists():
                 return
-            kept = {
-                one for other in self.pins() if other != cid for one in unixfs.block_ids(self._fetch, Cid.parse(other))
-            }
-            try:
-                gone = [one for one in unixfs.block_ids(self._fetch, Cid.parse(cid)) if one not in kept]
-            except (StoreUnavailable, Tampered, FormatError):
-                gone = []  # damaged: forget the pin, leave what cannot be told apart
+            others = [Cid.parse(other) for other in self.pins() if other != cid]
+            kept = {str(one) for other in others for one in unixfs.block_ids(self._fetch, other)}
             pin.unlink()
-            for one in gone:
-                self._path(one).unlink(missing_ok=True)
+            for path in (self.folder / "blocks").glob("*/baf*"):
+                if path.name not in kept:
+                    path.unlink(missing_ok=True)
 
     def export_car(self, cid: str, path: Path) -> None:
         """See `Store.export_car`."""

@@ -6,9 +6,11 @@ the CIDs are the same. Reading trusts nothing: every block is verified, every si
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 
 from ffem_chain.errors import FormatError, Tampered
+from ffem_chain.stores.base import MAX_BYTES
 from ffem_chain.stores.cid import DAG_PB, RAW, Cid
 from ffem_chain.stores.dagpb import DIRECTORY, FILE, Link, Node, decode, encode, file_node
 
@@ -18,7 +20,7 @@ MAX_BLOCK = 2 * 1024 * 1024  # what IPFS nodes exchange at most
 MAX_FILES = 64
 _MAX_DEPTH = 4  # 174^3 chunks are 1.3 TB
 _MAX_LINKS = 8_192
-# 256 MiB are 1,024 chunks; a capture in many more crumbs is an attack on the reader's time.
+# `MAX_BYTES` are 3,080 chunks; a capture in many more crumbs is an attack on the reader's time.
 _MAX_BLOCKS = 16_384
 
 Fetch = Callable[[Cid], bytes]
@@ -35,9 +37,14 @@ def check_name(name: str) -> str:
 
 
 def build(files: Mapping[str, bytes]) -> tuple[Cid, Iterator[Block]]:
-    """CID of the directory of `files`, and its blocks, children before parents. Raises FormatError on a bad name."""
-    if len(files) > MAX_FILES:
-        raise FormatError(f"a directory holds at most {MAX_FILES} files")
+    """CID of the directory of `files`, and its blocks, children before parents. Raises FormatError.
+
+    Holds no second copy of the files: each block is cut when it is asked for.
+    """
+    if not 1 <= len(files) <= MAX_FILES:
+        raise FormatError(f"a directory holds 1 to {MAX_FILES} files")
+    if sum(map(len, files.values())) > MAX_BYTES:
+        raise FormatError(f"the files of a directory have more than {MAX_BYTES >> 20} MiB")
     links: list[Link] = []
     inner: list[list[Block]] = []
     # dag-pb orders links by the bytes of their names.
@@ -106,11 +113,26 @@ class Reader:
 
     def files(self, root: Cid) -> dict[str, bytes]:
         """All files of a directory."""
-        return {name: b"".join(self._leaves(cid, None, 0)) for name, cid in self.directory(root).items()}
+        return {name: self._file(cid) for name, cid in self.directory(root).items()}
+
+    def walk(self, root: Cid) -> None:
+        """Read and verify a directory as `files` does, keeping nothing: for what `on_block` does."""
+        for cid in self.directory(root).values():
+            for _ in self._leaves(cid, None, 0):
+                pass
 
     def children(self, cid: Cid) -> list[Cid]:
-        """CIDs right below an inner node."""
-        return [link.cid for link in self._node(cid).links]
+        """CIDs right below an inner node of a file."""
+        node = self._node(cid)
+        if node.kind != FILE:
+            raise FormatError("the directory holds something that is not a plain file")
+        return [link.cid for link in node.links]
+
+    def _file(self, cid: Cid) -> bytes:
+        whole = io.BytesIO()  # joining a list of the leaves would hold them twice
+        for leaf in self._leaves(cid, None, 0):
+            whole.write(leaf)
+        return whole.getvalue()
 
     def _leaves(self, cid: Cid, size: int | None, depth: int) -> Iterator[bytes]:
         """Leaves of the file or part of a file at `cid`; `size` is what its parent announced, None at the top."""
