@@ -1,0 +1,36 @@
+"""What no audit of the chain can prove. It is printed with every audit."""
+
+from __future__ import annotations
+
+from ffem_chain.audit.history import History
+from ffem_chain.audit.model import DIRECT_LABEL, OWNER_KEEPER_LABEL
+
+_ALWAYS = (
+    "off-record release: keepers that hold a threshold of shares, or thieves of their keys, can pass them on without a "
+    "trace on the chain",
+    "copying: whoever opened a picture can pass it on, and whoever holds a key can pass that on",
+    "looking: a receipt proves release to a wallet's request key, not that anyone looked",
+    "the human behind a wallet, and whether two wallets belong to one",
+    "whether an envelope or a delivered share was the right one: they are sealed, so only the recipient can tell, and "
+    "a keeper that delivered a wrong share shows here as one that delivered",
+    "what a grant is for: a salted commitment that the owner and the recipient can resolve",
+    "deliveries and request keys are in logs only, which the storage does not prove: a node could hide a delivery",
+)
+
+
+def limits(history: History, complete: bool, block: int) -> tuple[str, ...]:
+    """The sentences, with what is particular to this history."""
+    found = list(_ALWAYS)
+    alone = sum(k.proposed.keepers == (history.owner_of(k.proposed.album),) for k in history.keeper_sets.values())
+    if alone:
+        found.append(f"{alone} keeper sets are the album's owner alone: {OWNER_KEEPER_LABEL}")
+    direct = sum(ledger.direct for ledger in history.grants.values())
+    if direct:
+        found.append(f"{direct} direct grants: {DIRECT_LABEL}")
+    if not complete:
+        found.append("completeness: nothing proves here that the logs are the whole history")
+    found.append(
+        f"that block {block} is on the chain that everybody else sees, and the times that its producers wrote: compare "
+        "its hash with another source"
+    )
+    return tuple(found)
