@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import struct
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import GEOMETRY_VALUES, Box, Capture
-from ffem_chain.errors import NotForMe, Tampered
+from ffem_chain.errors import FormatError, NotForMe, Tampered
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import exact_key, key_commit
 
@@ -90,7 +91,12 @@ def seal_geometry(key: Secret, values: Sequence[float], uid: bytes, index: int) 
 def open_geometry(key: Secret, nonce: bytes, sealed: bytes, uid: bytes, index: int) -> tuple[float, ...]:
     """Inverse of `seal_geometry`."""
     plain = _decrypt(key, nonce, sealed, _geometry_aad(uid, index), f"the radius and geometry of face {index}")
-    return struct.unpack(f">{GEOMETRY_VALUES}d", plain)
+    if len(plain) != 8 * GEOMETRY_VALUES:
+        raise FormatError(f"the radius and geometry of face {index} have another length than they should")
+    values = struct.unpack(f">{GEOMETRY_VALUES}d", plain)
+    if not all(map(math.isfinite, values)):
+        raise FormatError(f"the radius and geometry of face {index} are no finite numbers")
+    return values
 
 
 def check_face_key(capture: Capture, index: int, face_key: Secret) -> None:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import struct
 from collections.abc import Mapping
 from typing import Any
 
 import cbor2
 
+from ffem_chain import cborcheck
 from ffem_chain.capture.model import (
     EXACT_OVERHEAD,
     GEOMETRY_LENGTH,
     GRID,
     MAX_FACES,
-    MAX_PIXELS,
     MAX_SIDE,
     PRECISIONS,
     ROTATIONS,
@@ -32,6 +31,7 @@ from ffem_chain.capture.model import (
     PublicFace,
     SealedFace,
 )
+from ffem_chain.capture.picture import check_png, check_size
 from ffem_chain.errors import FormatError, Tampered
 
 VERSION = 1
@@ -138,10 +138,10 @@ def read_manifest(data: bytes) -> Manifest:
         raise FormatError(f"unknown version {raw.get('version')!r} of a capture"[:80], "update ffem-chain")
     names = {"epoch", "faces", "files", "height", "precision", "rotation", "size", "slot", "version", "width"}
     raw = _fields(raw, names | set(_HEX_FIELDS), MANIFEST)
+    _integer(raw["version"], VERSION, VERSION, "version")
     width, height = (_integer(raw[side], 1, MAX_SIDE, side) for side in ("width", "height"))
-    if width * height > MAX_PIXELS:
-        raise FormatError(f"the picture has more than {MAX_PIXELS // 1_000_000} megapixels")
-    if raw["rotation"] not in ROTATIONS or raw["precision"] not in PRECISIONS or raw["size"] not in SIZES:
+    check_size(width, height)
+    if raw["rotation"] not in ROTATIONS or raw["precision"] not in list(PRECISIONS) or raw["size"] not in SIZES:
         raise FormatError("the manifest names a rotation, precision or size that this version does not know")
     files = _fields(raw["files"], {IMAGE, POSE, FACES}, "the manifest's list of files")
     for name, digest in files.items():
@@ -165,8 +165,9 @@ def read_manifest(data: bytes) -> Manifest:
 
 def _read_pose(data: bytes, head: Manifest) -> tuple[PublicFace, ...]:
     raw = _fields(_load_json(data, POSE), {"faces", "version"}, POSE)
-    if raw["version"] != VERSION or not isinstance(raw["faces"], list) or len(raw["faces"]) != head.faces:
-        raise FormatError("pose.json is of another version or does not match the manifest")
+    _integer(raw["version"], VERSION, VERSION, "the version of pose.json")
+    if not isinstance(raw["faces"], list) or len(raw["faces"]) != head.faces:
+        raise FormatError("pose.json does not match the manifest")
     return tuple(_read_public_face(entry, head) for entry in raw["faces"])
 
 
@@ -205,18 +206,19 @@ def _read_faces(data: bytes, head: Manifest, public: tuple[PublicFace, ...]) -> 
     bodies = sum(_face_length(head, public[index].box) for index in sealed)
     if not bodies <= len(data) <= bodies + 64 * (len(sealed) + 1):
         raise FormatError("faces.cbor does not have the size that the boxes ask for")
+    cborcheck.check(FACES, data, max_items=6 + (1 + _FACE_FIELDS) * len(sealed), max_depth=3)
     try:
         raw = cbor2.loads(data)
         canonical = cbor2.dumps(raw)
-    # cbor2 reports some malformed inputs by the errors of the types it builds
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError):
+    except (cbor2.CBORError, ValueError):
         raise FormatError("faces.cbor is damaged") from None
     if canonical != data:
         raise FormatError("faces.cbor is not in its canonical form")
     raw = _fields(raw, {"faces", "version"}, FACES)
     entries = raw["faces"]
-    if raw["version"] != VERSION or not isinstance(entries, list) or len(entries) != len(sealed):
-        raise FormatError("faces.cbor is of another version or does not match pose.json")
+    _integer(raw["version"], VERSION, VERSION, "the version of faces.cbor")
+    if not isinstance(entries, list) or len(entries) != len(sealed):
+        raise FormatError("faces.cbor does not match pose.json")
     return tuple(
         _read_face(entry, index, head, public[index].box) for entry, index in zip(entries, sealed, strict=True)
     )
@@ -240,15 +242,6 @@ def _read_face(entry: Any, index: int, head: Manifest, box: Box) -> SealedFace:
     )
 
 
-def _check_png(data: bytes, head: Manifest) -> None:
-    """Size from IHDR, before anything decodes the picture. 8-bit RGB, not interlaced."""
-    if len(data) < 33 or data[:16] != b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR":
-        raise FormatError("image.png is not a PNG")
-    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
-    if (width, height) != (head.width, head.height) or (depth, colour, interlace) != (8, 2, 0):
-        raise FormatError("image.png does not have the size and kind that the manifest names")
-
-
 def from_files(files: Mapping[str, bytes]) -> Capture:
     """See `Capture.from_files`."""
     if set(files) != set(LIMITS):
@@ -262,5 +255,5 @@ def from_files(files: Mapping[str, bytes]) -> Capture:
             raise Tampered(f"{name} does not match its digest in the manifest", "fetch the capture again")
     public = _read_pose(files[POSE], head)
     faces = _read_faces(files[FACES], head, public)
-    _check_png(files[IMAGE], head)
+    check_png(files[IMAGE], head.width, head.height)
     return Capture(head, public, faces, files[IMAGE])

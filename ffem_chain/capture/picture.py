@@ -23,23 +23,23 @@ def check_size(width: int, height: int) -> None:
         raise FormatError(f"a picture of {width} x {height} pixels is out of bounds", "at most 60 megapixels")
 
 
-def png_size(data: bytes) -> tuple[int, int]:
-    """Width and height of an 8-bit RGB PNG without interlacing, from its header alone. Raises FormatError."""
+def check_png(data: bytes, width: int, height: int) -> None:
+    """Raise FormatError unless the header of `data` is that of an 8-bit RGB PNG of this size without interlacing."""
     if len(data) < _HEADER.size:
         raise FormatError("image.png is shorter than a PNG header")
-    signature, length, kind, width, height, depth, colour, deflate, filters, interlace, crc = _HEADER.unpack_from(data)
+    signature, length, kind, *size, depth, colour, deflate, filters, interlace, crc = _HEADER.unpack_from(data)
     if signature != _SIGNATURE or length != 13 or kind != b"IHDR" or crc != zlib.crc32(data[12:29]):
         raise FormatError("image.png does not begin with a PNG header")
     if (depth, colour, deflate, filters, interlace) != (8, 2, 0, 0, 0):
         raise FormatError("image.png is not an 8-bit RGB PNG without interlacing")
-    check_size(width, height)
-    return width, height
+    if size != [width, height]:
+        raise FormatError(f"image.png is not of the manifest's size, {width} x {height}")
 
 
 def decode(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
     """Pixels u8[H, W, 3] of a PNG that must have the given size. Raises FormatError."""
-    if png_size(data) != (width, height):
-        raise FormatError(f"image.png is not of the manifest's size, {width} x {height}")
+    check_png(data, width, height)
+    check_size(width, height)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             # A second header further on in the file would change the size that the first one announced.

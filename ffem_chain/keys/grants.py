@@ -1,8 +1,9 @@
 """Grants: a key for one recipient that opens only with the shares of a threshold of keepers.
 
 The envelope to the recipient holds X = K xor pad, where pad comes from a random r that is shared among the keepers. The
-scope (what K opens) is masked under X; its salted commitment is public and part of every context. docs/KEYS.md has the
-layout of the payload; DESIGN's "Release" the protocol.
+scope (what K opens) is masked under X; its salted commitment is public and part of every context. A direct grant has no
+pad: its envelope holds K and 32 random bytes, and the scope is masked under those, so that others who hold K cannot
+recognise it. docs/KEYS.md has the layout of the payload; DESIGN's "Release" the protocol.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ffem_chain.keys.suites import (
     open_envelope,
     seal,
 )
-from ffem_chain.keys.tree import hkdf
+from ffem_chain.keys.tree import SLOT_DEPTH, hkdf
 
 LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE = 1, 2, 3, 4
 SCOPE_LENGTH = 43
@@ -37,7 +38,7 @@ class Scope:
     """What a key opens. Fields that a level does not use are zero.
 
     `level` one of LEVEL_*; `epoch` from 1; `slot` the minute; `uid` of the capture (32 bytes); `face` its index. For
-    LEVEL_NODE, `slot` is the first slot below the node and `face` the node's depth.
+    LEVEL_NODE, `slot` is the first slot below the node and `face` the node's depth, 1 to 32.
     """
 
     level: int
@@ -53,7 +54,9 @@ class Scope:
             raise FormatError("a number in a grant's scope is out of range")
         unused = {
             LEVEL_EPOCH: self.slot == 0 and self.face == 0 and not any(self.uid),
-            LEVEL_NODE: self.face <= 32 and not any(self.uid),
+            LEVEL_NODE: 1 <= self.face <= SLOT_DEPTH
+            and not self.slot & ((1 << (SLOT_DEPTH - self.face)) - 1)
+            and not any(self.uid),
             LEVEL_CAPTURE: self.face == 0,
             LEVEL_FACE: True,
         }
@@ -159,11 +162,11 @@ def _pad(r: Secret, ctx: GrantContext, scope: bytes) -> bytes:
 
 
 def _commit(x: bytes, ctx: GrantContext, scope: bytes) -> bytes:
-    return hmac.digest(hkdf(x, "grant/scope-salt", ctx.pack()), scope, "sha256")
+    return hmac.digest(hkdf(x[-_SECRET:], "grant/scope-salt", ctx.pack()), scope, "sha256")
 
 
 def _mask(x: bytes, ctx: GrantContext, scope: bytes) -> bytes:
-    return _xor(scope, hkdf(x, "grant/scope-mask", ctx.pack(), SCOPE_LENGTH))
+    return _xor(scope, hkdf(x[-_SECRET:], "grant/scope-mask", ctx.pack(), SCOPE_LENGTH))
 
 
 def _grant_info(ctx: GrantContext, scope_commit: bytes) -> bytes:
@@ -192,7 +195,8 @@ def build_grant(
         raise ValueError("the context names another number of keepers, or the key has not 32 bytes")
     packed = scope.pack()
     r = Secret.random(_SECRET)
-    x = key.to_secret_bytes() if ctx.direct else _xor(key.to_secret_bytes(), _pad(r, ctx, packed))
+    k = key.to_secret_bytes()
+    x = k + r.to_secret_bytes() if ctx.direct else _xor(k, _pad(r, ctx, packed))
     scope_commit = _commit(x, ctx, packed)
     parts = [
         bytes([PAYLOAD_VERSION]),
@@ -212,8 +216,9 @@ def build_grant(
 
 def parse_payload(payload: bytes, suite: int, keepers: int) -> Payload:
     """Splits a payload; its length follows from the suite and the number of keepers. FormatError otherwise."""
-    envelope_length = ENVELOPE_OVERHEAD[check_suite(suite)] + _SECRET
-    share_length = _KEEPER_HEAD + envelope_length
+    overhead = ENVELOPE_OVERHEAD[check_suite(suite)]
+    envelope_length = overhead + (_SECRET if keepers else 2 * _SECRET)
+    share_length = _KEEPER_HEAD + overhead + _SECRET
     head = 1 + envelope_length + SCOPE_LENGTH
     if len(payload) != head + keepers * share_length:
         raise FormatError(f"the grant's payload has {len(payload)} bytes, not {head + keepers * share_length}")
@@ -226,8 +231,16 @@ def parse_payload(payload: bytes, suite: int, keepers: int) -> Payload:
     return Payload(payload[1 : 1 + envelope_length], payload[1 + envelope_length : head], tuple(shares))
 
 
+def _sealed_share(payload: Payload, index: int) -> SealedShare:
+    if not 0 <= index < len(payload.shares):
+        raise FormatError(f"the grant has {len(payload.shares)} keepers, there is no keeper {index}")
+    return payload.shares[index]
+
+
 def _check_share(payload: Payload, ctx: GrantContext, index: int, share: Secret) -> Secret:
-    if not hmac.compare_digest(share_digest(ctx.grant, index, share), payload.shares[index].digest):
+    digest = _sealed_share(payload, index).digest
+    # an owner and a keeper together could name the digest of a share of another length
+    if len(share) != _SECRET or not hmac.compare_digest(share_digest(ctx.grant, index, share), digest):
         raise Tampered(f"the share of keeper {index} is not the one that the grant names")
     return share
 
@@ -241,7 +254,7 @@ def open_keeper_share(
     keeper_address: bytes,
 ) -> Secret:
     """Keeper `index`'s share of the pad, checked against the grant's digest. It opens nothing by itself."""
-    sealed = payload.shares[index]
+    sealed = _sealed_share(payload, index)
     info = _share_info(ctx, scope_commit, index, keeper_address, sealed.version)
     return _check_share(payload, ctx, index, open_envelope(private, sealed.envelope, info))
 
@@ -307,7 +320,7 @@ def open_grant(
     """
     x, scope = _open_scope(private, payload, ctx, scope_commit)
     if ctx.direct:
-        return OpenedGrant(scope, Secret(x))
+        return OpenedGrant(scope, Secret(x[:_SECRET]))
     if len(shares) < ctx.threshold:
         raise Pending(f"{len(shares)} of the {ctx.threshold} keepers that are needed have answered")
     checked = {index: _check_share(payload, ctx, index, share) for index, share in shares.items()}

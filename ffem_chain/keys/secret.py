@@ -33,7 +33,7 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Secret({len(self._data)} bytes)"
+        return "Secret(hidden)"  # without its length: it may be a passphrase
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")

@@ -106,10 +106,10 @@ def check_public(suite: int, public: bytes) -> bytes:
 
 
 def _hybrid_public(public: bytes) -> hpke.MLKEM768X25519PublicKey:
-    return hpke.MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]),
-        X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:]),
-    )
+    curve = X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC:])
+    # points of low order, which sealing would fail on, give no shared secret with any key: ValueError
+    X25519PrivateKey.generate().exchange(curve)
+    return hpke.MLKEM768X25519PublicKey(MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC]), curve)
 
 
 def seal(suite: int, public: bytes, plaintext: Secret | bytes, info: bytes) -> bytes:

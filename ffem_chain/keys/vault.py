@@ -1,12 +1,13 @@
 """The vault: one encrypted file for what an owner, a recipient or a keeper must keep secret.
 
-CBOR {v, kdf: {n, r, p, salt}, nonce, data}: scrypt (RFC 7914) of the passphrase gives an AES-256-GCM key; the header is
-authenticated. Every write draws a fresh nonce, replaces the file atomically and holds a lock, so that several
-processes can share a vault.
+scrypt (RFC 7914) of the passphrase gives a key, that gives an AES-256-GCM key and a check value; docs/KEYS.md has the
+layout. Every write draws a fresh nonce, replaces the file atomically and holds a lock, so that several processes can
+share a vault.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 from collections.abc import Iterator
@@ -20,16 +21,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from filelock import FileLock, Timeout
 
+from ffem_chain import cborcheck
 from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
 from ffem_chain.keys.files import read_file, write_private
 from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.tree import hkdf
 
 VERSION = 1
 MAX_BYTES = 64 << 20
 LOCK_SECONDS = 30.0
 _KDF = {"n": 1 << 15, "r": 8, "p": 1}
-_CHECK = b"ffem/v1/vault-check\x00"
-_DATA = b"ffem/v1/vault-data\x00"
+# scrypt takes 128 n r bytes: 16 to 256 MiB
+_ALLOWED_N = {1 << bits for bits in range(14, 19)}
+_FIELDS = ("header", "check", "nonce", "data", "digest")
 
 
 class Vault:
@@ -73,7 +77,7 @@ class Vault:
         if header != self._header:
             raise Tampered("the vault was replaced by another one meanwhile", "start again")
         try:
-            plain = AESGCM(self._key.to_secret_bytes()).decrypt(nonce, sealed, _DATA + header)
+            plain = AESGCM(_data_key(self._key, header)).decrypt(nonce, sealed, header)
         except InvalidTag:
             raise Tampered("the vault is damaged", "restore a backup: `ffem wallet restore`") from None
         content: dict[str, Any] = cbor2.loads(plain)
@@ -92,9 +96,17 @@ class Vault:
 
     def _seal(self, content: dict[str, Any]) -> bytes:
         plain, nonce = cbor2.dumps(content), secrets.token_bytes(12)
-        sealed = AESGCM(self._key.to_secret_bytes()).encrypt(nonce, plain, _DATA + self._header)
-        check = _passphrase_check(self._key, self._header)
-        return cbor2.dumps({"header": self._header, "check": check, "nonce": nonce, "data": sealed})
+        sealed = AESGCM(_data_key(self._key, self._header)).encrypt(nonce, plain, self._header)
+        parts = self._header, _passphrase_check(self._key, self._header), nonce, sealed
+        data = cbor2.dumps(dict(zip(_FIELDS, (*parts, _digest(parts)), strict=True)))
+        if len(data) > MAX_BYTES:
+            raise InputError(f"the vault would have more than {MAX_BYTES >> 20} MiB", "nothing was changed")
+        return data
+
+
+def check_vault(data: bytes) -> None:
+    """FormatError unless `data` is a whole vault, as far as that shows without its passphrase."""
+    _parse(data)
 
 
 def _header(kdf: dict[str, Any]) -> bytes:
@@ -107,27 +119,42 @@ def _derive(header: bytes, passphrase: Secret) -> Secret:
     return Secret(scrypt.derive(passphrase.to_secret_bytes()))
 
 
+def _data_key(key: Secret, header: bytes) -> bytes:
+    return hkdf(key, "vault/data", header)
+
+
 def _passphrase_check(key: Secret, header: bytes) -> bytes:
-    """Tells a wrong passphrase from a damaged file, which a failing tag alone does not."""
-    return hmac.digest(key.to_secret_bytes(), _CHECK + header, "sha256")
+    """Tells a wrong passphrase from damage on purpose, which a failing tag alone does not."""
+    return hkdf(key, "vault/check", header)
+
+
+def _digest(parts: tuple[bytes, bytes, bytes, bytes]) -> bytes:
+    """Tells damage by accident before the passphrase is tried. Lengths are fixed by the fields' own."""
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
 
 
 def _parse(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """(header, check, nonce, sealed content); every field bounded before it is used."""
     damaged = FormatError("this is not a vault, or it is damaged", "restore a backup: `ffem wallet restore`")
     try:
+        cborcheck.check("the vault", data, max_items=11, max_depth=1)
         outer = cbor2.loads(data)
-        header, check, nonce, sealed = (outer[name] for name in ("header", "check", "nonce", "data"))
+        header, check, nonce, sealed, digest = (outer[name] for name in _FIELDS)
+        cborcheck.check("the vault's header", header, max_items=13, max_depth=2)
         inner = cbor2.loads(header)
         version, kdf = inner["v"], inner["kdf"]
-        n, r, p, salt = kdf["n"], kdf["r"], kdf["p"], kdf["salt"]
-    except (cbor2.CBORDecodeError, KeyError, TypeError, ValueError, RecursionError):
+        canonical = cbor2.dumps(outer) == data and cbor2.dumps(inner) == header
+    except (FormatError, cbor2.CBORError, KeyError, TypeError, ValueError):
         raise damaged from None
     if version != VERSION:
-        raise FormatError(f"the vault is of version {version}, this program reads {VERSION}", "update ffem-chain")
-    sizes = isinstance(salt, bytes) and isinstance(check, bytes) and isinstance(nonce, bytes)
-    if not sizes or not isinstance(sealed, bytes) or (len(salt), len(check), len(nonce)) != (16, 32, 12):
+        raise FormatError(f"the vault is of version {version}, this program reads {VERSION}"[:80], "update ffem-chain")
+    parts = header, check, nonce, sealed
+    if not canonical or not all(type(part) is bytes for part in parts) or digest != _digest(parts):
         raise damaged
-    if n not in {1 << bits for bits in range(14, 21)} or r != 8 or p != 1:
+    if not isinstance(kdf, dict) or set(kdf) != {"n", "r", "p", "salt"} or (len(check), len(nonce)) != (32, 12):
         raise damaged
-    return header, check, nonce, sealed
+    if type(kdf["n"]) is not int or kdf["n"] not in _ALLOWED_N or (kdf["r"], kdf["p"]) != (8, 1):
+        raise damaged
+    if type(kdf["salt"]) is not bytes or len(kdf["salt"]) != 16:
+        raise damaged
+    return parts

@@ -126,7 +126,7 @@ def backup(
 
     The passphrase is not in it, and without the passphrase the copy opens nothing.
     """
-    from ffem_chain.keys.wallet import backup as pack
+    from ffem_chain.keys.backup import backup as pack
     from ffem_chain.keys.wallet import wallet_address
 
     chosen = _name(session, name)
@@ -142,7 +142,7 @@ def restore(
     session: Session, file: Annotated[Path, typer.Argument(help="File that `wallet backup` wrote.", dir_okay=False)]
 ) -> Answer:
     """Restore a wallet and its vault from a backup. Nothing that exists is overwritten."""
-    from ffem_chain.keys.wallet import restore as unpack
+    from ffem_chain.keys.backup import restore as unpack
     from ffem_chain.keys.wallet import wallet_address
 
     paths = unpack(file, session.config.wallets)
