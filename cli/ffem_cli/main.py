@@ -15,7 +15,22 @@ from typer.exceptions import TyperException
 
 from ffem_chain.errors import FfemError
 from ffem_cli import shell
-from ffem_cli.commands import demo, devnets, doctor, keys, setup, wallets
+from ffem_cli.commands import (
+    albums,
+    bench,
+    captures,
+    demo,
+    devnets,
+    doctor,
+    grants,
+    keepers,
+    keys,
+    lists,
+    opening,
+    sealing,
+    setup,
+    wallets,
+)
 from ffem_cli.config import BY_NAME
 from ffem_cli.output import report_error
 
@@ -71,7 +86,22 @@ def root(
     shell.GIVEN.options = {name: values[name] for name in BY_NAME}
 
 
-for part in (setup, wallets, keys, devnets, doctor, demo):
+for part in (
+    setup,
+    wallets,
+    keys,
+    albums,
+    sealing,
+    lists,
+    captures,
+    grants,
+    opening,
+    keepers,
+    devnets,
+    doctor,
+    demo,
+    bench,
+):
     part.add_to(app)
 
 

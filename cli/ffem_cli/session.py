@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffem_chain.errors import ChainUnavailable, InputError
+from ffem_chain.errors import ChainUnavailable, InputError, MissingExtra
 from ffem_chain.keys.secret import Secret
 from ffem_cli.config import Config
 from ffem_cli.output import Output
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
-    from ffem_chain.chain.registry import Registry
 
+    from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.rpc import Rpc
+    from ffem_chain.faces.detect import Detector
     from ffem_chain.faces.weights import Model
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
@@ -164,11 +167,11 @@ class Session:
 
     # ------------------------------------------------------------------ roles
 
-    def owner(self) -> Owner:
-        """The wallet as an owner."""
+    def owner(self, *, offline: bool = False) -> Owner:
+        """The wallet as an owner; `offline` asks no chain, and can only seal."""
         from ffem_chain.roles.owner import Owner
 
-        return Owner(self.signing_registry(), self.vault(), self.account())
+        return Owner(None if offline else self.signing_registry(), self.vault(), self.account())
 
     def recipient(self) -> Recipient:
         """The wallet as a recipient."""
@@ -198,14 +201,39 @@ class Session:
 
     def model(self) -> Model:
         """The flow. Raises MissingExtra where torch or OpenCV is not installed."""
-        from ffem_chain.faces.weights import load_model
+        with _faces_installed():
+            import cv2  # noqa: F401 - needed as soon as the flow is
+
+            from ffem_chain.faces.weights import load_model
 
         return load_model(self.config.text("model"))
+
+    def detector(self) -> Detector:
+        """What finds faces. Raises MissingExtra like `model`."""
+        with _faces_installed():
+            from ffem_chain.faces.detect import CenterFace
+
+        return CenterFace()
+
+
+@contextmanager
+def _faces_installed() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"this needs {error.name}, which is not installed", "pip install 'ffem-chain[faces]'"
+        ) from None
 
 
 def has_secret(variable: str) -> bool:
     """Whether the environment gives the secret, so that nobody need be asked."""
     return bool(os.environ.get(f"{variable}_FILE")) or variable in os.environ
+
+
+def can_unlock() -> bool:
+    """Whether the passphrase can be had: from the environment, or by asking on a terminal."""
+    return has_secret("FFEM_PASSPHRASE") or sys.stdin.isatty()
 
 
 def read_secret(what: str, variable: str, *, twice: bool = False) -> Secret:

@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
@@ -15,6 +15,7 @@ from ffem_cli.output import Answer, Output
 from ffem_cli.session import Session
 
 P = ParamSpec("P")
+Result = TypeVar("Result", bound=Answer | None)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ProfileOption = Annotated[
@@ -41,16 +42,16 @@ def group(name: str, text: str) -> typer.Typer:
 
 def command(
     app: typer.Typer, name: str, *, example: str, new_profile: bool = False
-) -> Callable[[Callable[Concatenate[Session, P], Answer]], Callable[Concatenate[Session, P], Answer]]:
+) -> Callable[[Callable[Concatenate[Session, P], Result]], Callable[Concatenate[Session, P], Result]]:
     """Register a function of a session as the command `name`. Its docstring is the help, `example` the last line.
 
-    Every command gets --json and --profile. What the function returns is printed; errors go to `main`. With
-    `new_profile` the profile need not exist yet.
+    Every command gets --json and --profile. What the function returns is printed (None: it printed line by line
+    itself); errors go to `main`. With `new_profile` the profile need not exist yet.
     """
 
     def register(
-        function: Callable[Concatenate[Session, P], Answer],
-    ) -> Callable[Concatenate[Session, P], Answer]:
+        function: Callable[Concatenate[Session, P], Result],
+    ) -> Callable[Concatenate[Session, P], Result]:
         hints = typing.get_type_hints(function, include_extras=True)
         own = list(inspect.signature(function).parameters.values())[1:]
 
@@ -59,6 +60,8 @@ def command(
             profile = values.pop("profile_") or GIVEN.profile
             session = Session(config.load(profile, GIVEN.options, new_profile=new_profile), Output(as_json))
             answer = function(session, **values)  # type: ignore[call-arg]
+            if answer is None:
+                return
             session.out.show(answer)
             if answer.failure is not None:
                 raise answer.failure

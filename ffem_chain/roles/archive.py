@@ -23,7 +23,7 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 
 from ffem_chain.capture.model import Capture
-from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, EpochOpened
+from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, EpochOpened, KeeperSetProposed
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import album_id
 from ffem_chain.errors import ChainUnavailable, InputError
@@ -87,9 +87,7 @@ class Archive:
         on with the same secret and salt. Raises InputError where the name is taken by an album that exists
         on the chain.
         """
-        members = [checksum(keeper) for keeper in keepers] or [self.wallet]
-        if not 1 <= threshold <= len(members) <= 8 or len(set(members)) != len(members):
-            raise InputError(f"{threshold} of {len(members)} keepers: 1 <= threshold <= keepers <= 8, all distinct")
+        members = self._members(keepers, threshold)
         if not name.strip() or len(name) > 200:
             raise InputError("an album needs a name of at most 200 characters")
         with self.vault.edit() as data:
@@ -119,6 +117,29 @@ class Archive:
         for epoch in range(2, album.epoch + 1):
             self.registry.open_epoch(album.album_id, tree.key_commit(self.epoch_secret(album, epoch), "epoch"))
         return album
+
+    def _members(self, keepers: Sequence[str], threshold: int) -> list[str]:
+        """The wallets of a keeper set, the owner where none is named. Raises InputError."""
+        members = [checksum(keeper) for keeper in keepers] or [self.wallet]
+        if not 1 <= threshold <= len(members) <= 8 or len(set(members)) != len(members):
+            raise InputError(f"{threshold} of {len(members)} keepers: 1 <= threshold <= keepers <= 8, all distinct")
+        return members
+
+    def propose_keepers(self, name_or_id: str | bytes, keepers: Sequence[str] = (), threshold: int = 1) -> int:
+        """Propose a keeper set (default: the owner alone) for new grants; its number. Grants keep their set.
+
+        Where the newest set is this one already, nothing is sent.
+        """
+        album, members = self.album(name_or_id), self._members(keepers, threshold)
+        latest = self.registry.album(album.album_id).latest_keeper_set
+        if latest:
+            newest = self.registry.keeper_set(latest)
+            if (newest.keepers, newest.threshold) == (tuple(members), threshold):
+                return latest
+        if self.wallet in members:
+            KeyRing(self.registry, self.vault, self.account).ensure(SECP256K1)
+        receipt = self.registry.propose_keepers(album.album_id, members, threshold)
+        return next(event.keeper_set for event in receipt.events if isinstance(event, KeeperSetProposed))
 
     def open_epoch(self, name_or_id: str | bytes) -> Album:
         """Start the album's next epoch: what is sealed from now on derives from a new secret. Resumable."""

@@ -231,6 +231,14 @@ class Recipient:
         event = next(e for e in receipt.events if isinstance(e, AccessRequested))
         return Request(grant, event.seq, event.block, False)
 
+    def outstanding(self, grant: bytes) -> Request | None:
+        """The grant's newest request, where this vault holds its one-time key: what `collect` can wait for."""
+        ledger = self._ledger(grant)
+        newest = ledger.requests.get(ledger.state.seq)
+        if newest is None or newest.seq not in self._request_keys(ledger):
+            return None
+        return Request(grant, newest.seq, newest.block, True)
+
     def _resumable(self, ledger: Ledger) -> AccessRequested | None:
         newest = ledger.requests.get(ledger.state.seq)
         if newest is None or any(commit.seq == newest.seq for commit in ledger.commits):
@@ -252,14 +260,19 @@ class Recipient:
     # ------------------------------------------------------------------ opening
 
     def collect(
-        self, grant: bytes, timeout: float = 120.0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        grant: bytes,
+        timeout: float = 120.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        keep: bool = False,
     ) -> OpenedGrant:
         """Wait for a threshold of delivered shares and open the grant. `timeout` in seconds, 0 looks once.
 
         Each share is checked against the grant's digests; a keeper that released a wrong one is named and
         skipped. Raises Refused (no grant, no request, revoked or expired before it was opened), NotForMe
         (key not here), Tampered (wrong shares leave too few keepers, or an envelope of another deployment),
-        Pending (silent keepers).
+        Pending (silent keepers). With `keep` the request can be collected again, until `forget`.
         """
         deadline = time.monotonic() + timeout
         shown: Progress | None = None
@@ -275,8 +288,8 @@ class Recipient:
                 shown = progress
             if len(shares) >= ledger.threshold:
                 opened = self._open(ledger, payload, shares)
-                with self.vault.edit() as data:
-                    self._requests(data).pop(grant.hex(), None)
+                if not keep:
+                    self.forget(grant)
                 return opened
             if not ledger.state.opened:
                 self._check_open(ledger)
@@ -288,6 +301,11 @@ class Recipient:
             if time.monotonic() >= deadline:
                 raise Pending(self._waiting(progress), "the request stays valid: try again later")
             time.sleep(min(_POLL, max(0.0, deadline - time.monotonic())))
+
+    def forget(self, grant: bytes) -> None:
+        """Delete the one-time keys of a grant's requests: the next opening leaves a new receipt."""
+        with self.vault.edit() as data:
+            self._requests(data).pop(grant.hex(), None)
 
     def open_direct(self, grant: bytes) -> OpenedGrant:
         """Open a direct grant, without a receipt. Raises Refused where it is not direct."""
