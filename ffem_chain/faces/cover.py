@@ -10,7 +10,9 @@ from ffem_chain.capture.model import PRECISIONS, Box
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Float = NDArray[np.float32]
 FLAT = 127  # grey of faces that are covered for ever
+_FINEST = 1024
 
 
 def latent_tile(q: NDArray[np.uint16], precision: str, box: Box) -> Picture:
@@ -22,11 +24,26 @@ def latent_tile(q: NDArray[np.uint16], precision: str, box: Box) -> Picture:
 
 def smooth_fill(picture: Picture, hidden: Mask) -> Picture:
     """`picture` uint8 (H, W, 3) with the pixels of `hidden` (H, W) filled smoothly from those around (push-pull:
-    Gortler et al. 1996). Where everything is hidden, grey."""
+    Gortler et al. 1996). Where everything is hidden, grey. Computed at a long side of at most 1,024 px."""
+    out = picture.copy()
     if not hidden.any():
-        return picture.copy()
-    seen = (~hidden).astype(np.float32)
-    levels = [(picture.astype(np.float32) * seen[..., None], seen)]
+        return out
+    height, width = hidden.shape
+    shrink = min(1.0, _FINEST / max(height, width))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    seen = (~hidden).astype(np.uint8)
+    colour = cv2.resize(picture * seen[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    weight = cv2.resize(seen * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    filled = np.clip(_push_pull(colour, weight) + 0.5, 0, 255).astype(np.uint8)
+    if shrink < 1:
+        filled = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    out[hidden] = filled[hidden]
+    return out
+
+
+def _push_pull(colour: Float, weight: Float) -> Float:
+    """Colours float32 (h, w, 3), already times their weights (h, w) in [0, 1], spread to where the weight is less."""
+    levels = [(colour, weight)]
     while min(levels[-1][1].shape) > 1:
         colour, weight = levels[-1]
         size = (max(1, (colour.shape[1] + 1) // 2), max(1, (colour.shape[0] + 1) // 2))
@@ -41,9 +58,7 @@ def smooth_fill(picture: Picture, hidden: Mask) -> Picture:
         colour, weight = levels.pop()
         up = cv2.resize(filled.astype(np.float32), colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         filled = colour + np.atleast_3d(up).reshape(colour.shape) * (1 - weight[..., None])
-    out = picture.copy()
-    out[hidden] = np.clip(filled[hidden] + 0.5, 0, 255).astype(np.uint8)
-    return out
+    return np.asarray(filled, np.float32)
 
 
 def around(box: Box, width: int, height: int, share: float = 0.5) -> Box:

@@ -1,26 +1,35 @@
 """The readers that need the flow: the public's fake face, and opening by the flow alone.
 
-Opening by the exact layer needs neither (`ffem_chain.capture.exact`).
+Opening by the exact layer needs neither (`ffem_chain.capture.exact`). Captures come from strangers: what a face costs
+is bounded by the pixels of its box, which `faces.cbor` has to fill, and no step holds more than one box in float32.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.capture.exact import check_face_key, open_geometry, ownership
-from ffem_chain.capture.model import PRECISIONS, Capture
-from ffem_chain.errors import InputError, NotForMe
+from ffem_chain.capture.model import PRECISIONS, Box, Capture
+from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import align, quantise
 from ffem_chain.faces.cover import around, smooth_fill
+from ffem_chain.faces.head import canvas_matrix, head
 from ffem_chain.faces.rotation import unrotate
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import geometry_key, rotation_key
 
 Picture = NDArray[np.uint8]
-_TONE = 0.3  # share of the surroundings' brightness that a fake takes on
+Float = NDArray[np.float32]
+_TONE = 0.2  # share of the surroundings' brightness that a fake takes on
+_BATCH = 16
+_TILE = 1024  # px; OpenCV warps no more than 32,767 a side
+_FARTHEST = 1e6  # px; an alignment beyond it is not one
 
 
 def _check_model(capture: Capture, model: Model) -> None:
@@ -29,6 +38,8 @@ def _check_model(capture: Capture, model: Model) -> None:
             f"the capture was sealed with model {capture.manifest.model_id.hex()[:16]}, not {model.name}",
             "the exact layer opens without a model; for fakes install the version of ffem-chain that has that model",
         )
+    if capture.manifest.size != model.size:
+        raise FormatError(f"the capture says {capture.manifest.size} px for a model of {model.size} px")
 
 
 def _latent(capture: Capture, index: int) -> NDArray[np.float64]:
@@ -36,69 +47,97 @@ def _latent(capture: Capture, index: int) -> NDArray[np.float64]:
     return quantise.unpack(capture.face(index).z, 3 * head.size * head.size, PRECISIONS[head.precision])
 
 
-def _face_mask(size: int) -> NDArray[np.float32]:
-    """Ellipse over a face in the model's square, float32 (m, m, 1) in [0, 1], soft at its rim."""
-    y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
-    distance = np.sqrt(((x - 0.5) / 0.46) ** 2 + ((y - 0.48) / 0.52) ** 2)
-    soft = np.clip((1 - distance) / 0.28, 0, 1)
-    return np.asarray(soft * soft * (3 - 2 * soft), np.float32)[..., None]
-
-
 def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -> Picture:
     """`picture` (I_enc, uint8 (H, W, 3)) with a fake face in every covered box.
 
-    A function of I_enc, pose.json and the model only; the same capture gives the same fakes. `temperature` in [0, 1]:
-    the smaller, the closer to the average face.
+    A function of what is public (I_enc, pose.json, Z_enc) and the model only; the same capture gives the same fakes.
+    `temperature` in [0, 1]: the smaller, the closer to the average face.
     """
     _check_model(capture, model)
     if not 0 <= temperature <= 1:
         raise InputError(f"the temperature is between 0 and 1, not {temperature}")
-    head = capture.manifest
-    owner = ownership([face.box for face in capture.public_faces], head.width, head.height)
+    owner = _owner(capture)
     out = picture.copy()
+    decoded = _fakes(capture, temperature, model)
     for index, public in enumerate(capture.public_faces):
-        view = around(public.box, head.width, head.height)
-        owned = owner[view.rows, view.columns]
-        fill = smooth_fill(picture[view.rows, view.columns], owned >= 0).astype(np.float32)
+        mine = owner[public.box.rows, public.box.columns] == index
+        _fill(out, picture, owner, public.box, mine)
         if public.sealed:
-            face = model.decode(model.temper(_latent(capture, index), temperature)[None])[0].astype(np.float32)
-            matrix = align.public_matrix(public.alignment, head.size)
-            mask = align.warp_out(_face_mask(head.size), matrix, view).reshape(*owned.shape, 1)
-            drawn = np.nan_to_num(align.warp_out(face, matrix, view)).reshape(*owned.shape, 3)
-            mask = np.clip(mask, 0, 1) * _inside(owned == index, public.box.width)
-            tone = float((fill * mask).sum() - (drawn * mask).sum()) / max(1.0, 3 * float(mask.sum()))
-            fill += mask * (drawn + _TONE * tone - fill)
-        mine = owned == index
-        out[view.rows, view.columns][mine] = np.clip(fill[mine] + 0.5, 0, 255).astype(np.uint8)
+            drawn, mask = head(next(decoded))
+            surroundings = cv2.resize(out[public.box.rows, public.box.columns], (8, 8), interpolation=cv2.INTER_AREA)
+            drawn += _TONE * (float(surroundings.mean()) - float((drawn * mask).sum() / (3 * mask.sum())))
+            matrix = canvas_matrix(align.public_matrix(public.alignment, model.size), model.size)
+            _paste(out, drawn, mask, matrix, public.box, _inside(mine, public.box.width))
     return out
 
 
-def _inside(mine: NDArray[np.bool_], width: int) -> NDArray[np.float32]:
-    """1 well inside of a face's own pixels, falling to 0 at their rim, so that no square shows. float32 (h, w, 1)."""
+def _owner(capture: Capture) -> NDArray[np.int16]:
+    return ownership([f.box for f in capture.public_faces], capture.manifest.width, capture.manifest.height)
+
+
+def _fakes(capture: Capture, temperature: float, model: Model) -> Iterator[Picture]:
+    """Faces uint8 (m, m, 3) of the sealed ones, in their order; decoded together, since a batch costs less."""
+    for at in range(0, len(capture.faces), _BATCH):
+        batch = [_latent(capture, face.index) for face in capture.faces[at : at + _BATCH]]
+        yield from model.decode(model.temper(np.stack(batch), temperature))
+
+
+def _fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, mine: NDArray[np.bool_]) -> None:
+    """The pixels `mine` of `box` in `out`, filled smoothly from what of `picture` is visible around."""
+    view = around(box, picture.shape[1], picture.shape[0])
+    filled = smooth_fill(picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0)
+    y, x = box.y - view.y, box.x - view.x
+    out[box.rows, box.columns][mine] = filled[y : y + box.height, x : x + box.width][mine]
+
+
+def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Box, share: Float) -> None:
+    """Blends `face` float32 (s, s, 3) into the pixels of `box`, by its `mask` (s, s, 1) times `share` (h, w)."""
+    for y in range(0, box.height, _TILE):
+        for x in range(0, box.width, _TILE):
+            tile = Box(box.x + x, box.y + y, min(_TILE, box.width - x), min(_TILE, box.height - y))
+            alpha = np.clip(align.warp_out(mask, matrix, tile), 0, 1).reshape(tile.height, tile.width)
+            alpha *= share[y : y + tile.height, x : x + tile.width]
+            if alpha.any():
+                region = out[tile.rows, tile.columns]
+                under = region.astype(np.float32)
+                under += alpha[..., None] * (align.warp_out(face, matrix, tile) - under)
+                region[...] = np.clip(under + 0.5, 0, 255).astype(np.uint8)
+
+
+def _inside(mine: NDArray[np.bool_], width: int) -> Float:
+    """1 well inside of a face's own pixels, falling to 0 at their rim, so that no square shows. float32 (h, w)."""
     padded = np.pad(mine.astype(np.uint8), 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(np.clip(distance / max(2.0, 0.08 * width), 0, 1), np.float32)[..., None]
+    return np.asarray(np.clip(distance / max(2.0, 0.08 * width), 0, 1), np.float32)
 
 
 def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, model: Model) -> Picture:
     """`picture` with face `index` decoded through the flow alone, laid over its own pixels; an approximation.
 
-    NotForMe for a wrong key or another model, Tampered where the sealed geometry does not authenticate.
+    NotForMe for a wrong key or another model, Tampered where the sealed geometry does not authenticate, FormatError
+    where whoever sealed it wrote numbers that are no geometry.
     """
     _check_model(capture, model)
     check_face_key(capture, index, face_key)
-    head, face = capture.manifest, capture.face(index)
+    head, face, box = capture.manifest, capture.face(index), capture.public_faces[index].box
     values = open_geometry(geometry_key(face_key), face.geometry_nonce, face.geometry, head.uid, index)
     radius, matrix = values[0], np.array(values[5:11]).reshape(2, 3)
+    usual = math.sqrt(3) * head.size
+    scale = math.hypot(matrix[0, 0], matrix[1, 0])
+    if not (0 < radius < 1000 * usual and np.abs(matrix).max() < _FARTHEST and scale > 1 / _FARTHEST):
+        raise FormatError(f"the sealed geometry of face {index} makes no sense", "the exact layer opens without it")
     z = unrotate(_latent(capture, index), rotation_key(face_key), radius, head.rotation)
     decoded = model.decode(z[None])[0].astype(np.float32)
-    view = around(capture.public_faces[index].box, head.width, head.height)
-    owner = ownership([f.box for f in capture.public_faces], head.width, head.height)[view.rows, view.columns]
-    fill = smooth_fill(picture[view.rows, view.columns], owner >= 0).astype(np.float32)
-    covered = align.warp_out(np.ones((head.size, head.size, 1), np.float32), matrix, view).reshape(*owner.shape, 1)
-    covered = np.clip(covered, 0, 1)
-    drawn = align.warp_out(decoded, matrix, view)
-    out, mine = picture.copy(), owner == index
-    blended = drawn + (1 - covered) * fill
-    out[view.rows, view.columns][mine] = np.clip(blended[mine] + 0.5, 0, 255).astype(np.uint8)
+    owner = _owner(capture)
+    mine = owner[box.rows, box.columns] == index
+    out = picture.copy()
+    _fill(out, picture, owner, box, mine)
+    _paste(out, decoded, _square_mask(head.size), matrix, box, mine.astype(np.float32))
     return out
+
+
+def _square_mask(size: int) -> Float:
+    """The model's square, soft at its rim, float32 (m, m, 1)."""
+    from_rim = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32)
+    rim = np.clip((from_rim + 0.5) / (0.06 * size), 0, 1)
+    return np.asarray(np.minimum(rim[:, None], rim[None, :])[..., None], np.float32)

@@ -106,7 +106,6 @@ def start_from(name: str) -> tuple[Glow, int]:
 
 def train(args: argparse.Namespace) -> None:
     """Runs `args.steps` steps in total, with a checkpoint every `args.save_every` steps."""
-    torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
     checkpoint, log = args.run / "checkpoint.pt", args.run / "log.jsonl"
     config = GlowConfig(args.size, args.levels, args.depth, args.hidden)
@@ -132,6 +131,7 @@ def train(args: argparse.Namespace) -> None:
         average, step, trained = state["average"], state["step"], state["trained"]
         print(f"resuming at step {step}", file=sys.stderr)
 
+    torch.set_num_threads(args.threads)
     started, seen = time.monotonic(), 0
     while step < args.steps:
         # the batch depends on the step alone, so a resumed run sees what an uninterrupted one would

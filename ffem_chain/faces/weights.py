@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -25,6 +26,8 @@ from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces.glow import Glow, GlowConfig
 
 DEFAULT_MODEL = "ffem-64"
+# OpenMP waits busily: where anything else runs, the last core costs ten times what it gives
+_THREADS = max(1, (os.cpu_count() or 1) // 2)
 _HALF = (".enter.weight", ".couple.mix.weight", ".conv.weight", ".lu")
 
 
@@ -124,6 +127,7 @@ def load_bytes(data: bytes, name: str) -> Model:
 @cache
 def load_model(name: str = DEFAULT_MODEL) -> Model:
     """The model `name` that is shipped with the library. InputError where there is none of that name."""
+    torch.set_num_threads(min(_THREADS, torch.get_num_threads()))
     data = resources.files("ffem_chain.faces").joinpath("data")
     names = sorted(entry.name.removesuffix(".safetensors") for entry in data.iterdir() if "safetensors" in entry.name)
     if name not in names:
