@@ -65,7 +65,7 @@ def _read(photo: Path | None) -> Picture:
     if photo is None:
         from ffem_cli.demo.pictures import public_photo
 
-        return public_photo()
+        return public_photo("give a photo with a face: ffem demo PHOTO")
     from ffem_node.photo import load_photo
 
     return load_photo(photo)

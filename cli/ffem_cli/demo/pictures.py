@@ -23,18 +23,15 @@ _PANEL, _GAP, _TEXT = 400, 24, 66  # px
 _PAPER, _INK, _GREY = (250, 250, 248), (20, 20, 20), (95, 95, 95)
 
 
-def public_photo() -> Picture:
+def public_photo(instead: str) -> Picture:
     """The portrait of astronaut Eileen Collins by NASA (public domain) that scikit-image ships, uint8 (512, 512, 3).
 
-    Raises MissingExtra where scikit-image is not installed.
+    Raises MissingExtra where scikit-image is not installed; `instead` says what else can be done.
     """
     try:
         from skimage.data import astronaut
     except ModuleNotFoundError:
-        raise MissingExtra(
-            "the demo's own photo comes with scikit-image, which is not installed",
-            "give a photo with a face: ffem demo PHOTO",
-        ) from None
+        raise MissingExtra("the photo comes with scikit-image, which is not installed", instead) from None
     return np.ascontiguousarray(astronaut(), np.uint8)  # type: ignore[no-untyped-call]
 
 

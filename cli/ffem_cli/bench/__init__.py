@@ -1,0 +1,1 @@
+"""`ffem bench`: what the path of a photo, the envelopes and the transactions cost on this machine."""
