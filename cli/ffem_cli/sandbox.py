@@ -17,15 +17,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ffem_chain.errors import MissingExtra
 from ffem_chain.keys.secret import Secret
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from ffem_chain.chain.registry import Registry
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.weights import Model
     from ffem_chain.keys.vault import Vault
     from ffem_chain.stores.base import Store
     from ffem_node.keeper import Action, Keeper
@@ -162,13 +159,3 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def load_faces() -> tuple[Model, Detector]:
-    """The flow and the detector. Raises MissingExtra where torch or OpenCV is not installed."""
-    try:
-        from ffem_chain.faces.detect import CenterFace
-        from ffem_chain.faces.weights import load_model
-    except ModuleNotFoundError as error:
-        raise MissingExtra(f"{error.name} is not installed", "pip install 'ffem-chain[faces]'") from None
-    return load_model(), CenterFace()

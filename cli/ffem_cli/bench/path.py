@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from ffem_chain.errors import FfemError
 from ffem_cli.bench import machine
 from ffem_cli.demo.pictures import public_photo
-from ffem_cli.sandbox import Person, Sandbox, load_faces
+from ffem_cli.sandbox import Person, Sandbox
+
+if TYPE_CHECKING:
+    from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.weights import Model
 
 Picture = NDArray[np.uint8]
 STAGES = ("detect", "encode", "rotate", "exact", "pack", "store", "register")
@@ -42,7 +46,9 @@ def compose(photo: Picture, faces: int, cells: int) -> Picture:
     return canvas
 
 
-def measure(faces: Sequence[int], repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
+def measure(
+    faces: Sequence[int], repeats: int, model: Model, detector: Detector, say: Callable[[str, int], None]
+) -> dict[str, Any]:
     """Rows for pictures with so many faces each: medians of `repeats` rounds after one that is not counted.
 
     `say` takes what is going on and how many photos are done. Raises FfemError where the detector finds another number
@@ -53,7 +59,7 @@ def measure(faces: Sequence[int], repeats: int, say: Callable[[str, int], None])
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in faces}
     with Sandbox() as box:
         person = box.person("camera")
-        once = _camera(box, person)
+        once = _camera(box, person, model, detector)
         done = 0
         for number in range(repeats + 1):
             for count, picture in pictures.items():
@@ -76,12 +82,11 @@ def measure(faces: Sequence[int], repeats: int, say: Callable[[str, int], None])
     }
 
 
-def _camera(box: Sandbox, person: Person) -> Callable[[Picture], dict[str, Any]]:
+def _camera(box: Sandbox, person: Person, model: Model, detector: Detector) -> Callable[[Picture], dict[str, Any]]:
     """Seals one picture, registration included, and says what it took."""
     from ffem_chain.roles.owner import Owner
     from ffem_node.seal import seal_photo
 
-    model, detector = load_faces()
     owner = Owner(person.registry, person.vault, person.account)
     owner.create_album(_ALBUM)
 

@@ -36,8 +36,9 @@ def path(
     from ffem_cli.bench.path import STAGES, measure
 
     counts = _numbers(faces)
+    model, detector = session.model(), session.detector()
     with session.out.progress(len(counts) * (repeats + 1)) as say:
-        data = measure(counts, repeats, say)
+        data = measure(counts, repeats, model, detector, say)
     names = [*STAGES, "total"]
     rows = [
         (

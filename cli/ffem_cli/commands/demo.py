@@ -43,6 +43,7 @@ def demo(
     It runs on a chain, a store and wallets of its own, in a temporary folder that goes when it ends. Only its pictures
     stay, in --out. The photo itself is never uploaded anywhere.
     """
+    import json
     import time
 
     from ffem_cli.demo.pictures import Folder
@@ -51,14 +52,15 @@ def demo(
     start = time.monotonic()
     folder = Folder(out, NAMES)
     picture = _read(photo)
-    story, document = play(session.out, picture, store.value)
+    story, document = play(session, picture, store.value)
+    report = plain(document.pop("audit"))
     document = {"photo": str(photo) if photo else "astronaut (scikit-image, public domain)", **document}
     document["seconds"] = round(time.monotonic() - start, 1)
-    files = sheet(story)
+    files = {**sheet(story), "audit.json": json.dumps(report, indent=2).encode() + b"\n"}
     paths = folder.write(files, plain(document))
     lines = ["", f"done in {document['seconds']} s; look at {out / 'overview.png'}, all pictures are in {out}:"]
     lines += [f"  {path.name:20} {NAMES[path.name]}" for path in paths if path.name in NAMES]
-    return Answer({**document, "out": str(out), "files": [path.name for path in paths]}, lines)
+    return Answer({**document, "audit": report, "out": str(out), "files": [path.name for path in paths]}, lines)
 
 
 def _read(photo: Path | None) -> Picture:

@@ -1,4 +1,4 @@
-"""Opening pictures and comparing them with the photo."""
+"""Comparing opened pictures with the photo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_chain.capture.exact import open_exact, open_geometry, ownership
+from ffem_chain.capture.exact import open_geometry, ownership
 from ffem_chain.capture.model import Capture
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import geometry_key
@@ -20,14 +20,6 @@ def owners(capture: Capture) -> NDArray[np.int16]:
     """Index of the face that owns a pixel, -1 where none does; int16 (H, W)."""
     head = capture.manifest
     return ownership([face.box for face in capture.public_faces], head.width, head.height)
-
-
-def open_faces(capture: Capture, picture: Picture, keys: dict[int, Secret]) -> Picture:
-    """`picture` (I_enc) with the original pixels of every face whose key is given."""
-    owner = owners(capture)
-    for index, key in keys.items():
-        picture = open_exact(capture, picture, index, key, owner)
-    return picture
 
 
 def differing(capture: Capture, opened: Picture, photo: Picture) -> int:
@@ -53,6 +45,8 @@ def flow_pixels(capture: Capture, keys: dict[int, Secret]) -> Mask:
 
 
 def psnr(one: Picture, other: Picture, where: Mask) -> float:
-    """Peak signal-to-noise ratio in dB over the pixels of a mask; infinite for equal ones."""
+    """Peak signal-to-noise ratio in dB over the pixels of a mask; infinite for equal ones, nan for an empty mask."""
+    if not where.any():
+        return math.nan
     error = float(np.mean((one[where].astype(np.float64) - other[where]) ** 2))
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)

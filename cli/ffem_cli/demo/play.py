@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ffem_cli.demo import attempts
+from ffem_cli.demo import attempts, auditing
 from ffem_cli.demo.pictures import Panel, Picture, overview, png
 from ffem_cli.demo.story import LAMBDA, Story
 from ffem_cli.demo.telling import Teller
-from ffem_cli.output import Output
-from ffem_cli.sandbox import Sandbox, keeping, load_faces
+from ffem_cli.sandbox import Sandbox, keeping
+from ffem_cli.session import Session
 
 NAMES = {
     "overview.png": "all of them side by side",
@@ -19,18 +19,19 @@ NAMES = {
     "fake.png": "what anybody may decode from it: a fake face",
     "opened.png": "what the recipient opened: the original, bit for bit",
     "opened-by-flow.png": "what the same key gives through the flow alone: an approximation",
+    "audit.json": "the auditor's report",
     "story.json": "everything that was printed, as data",
 }
 
 
-def play(out: Output, picture: Picture, store: str) -> tuple[Story, dict[str, Any]]:
+def play(session: Session, picture: Picture, store: str) -> tuple[Story, dict[str, Any]]:
     """All acts on a world of their own, which is gone at the end; the story and its document."""
-    teller = Teller(out)
+    teller = Teller(session.out)
     teller.line("One photo from the camera to the audit. Everything runs on this machine, in a temporary folder.")
     with Sandbox(store) as box:
         with teller.act("world", "A chain, a registry and a store") as act:
             act.working("loading the face detector and the flow")
-            model, detector = load_faces()
+            model, detector = session.model(), session.detector()
             reader = box.reader()
             act.say(
                 f"Anvil at {box.url}, chain {reader.rpc.chain_id}; registry {box.address}",
@@ -52,7 +53,8 @@ def play(out: Output, picture: Picture, store: str) -> tuple[Story, dict[str, An
             attempts.mistake(story)
             story.revoke(record)
             attempts.replay(story, record)
-    return story, {"finished": int(time.time()), "acts": [act.document() for act in teller.acts]}
+        report = auditing.judge(story)
+    return story, {"finished": int(time.time()), "acts": [act.document() for act in teller.acts], "audit": report}
 
 
 def sheet(story: Story) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ The attempts that must fail are in `attempts.py`, the audit in `auditing.py`.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_chain.capture.picture import decode
 from ffem_chain.chain.events import CaptureRegistered, GrantCreated
 from ffem_chain.errors import InputError, Tampered
 from ffem_chain.keys.grants import OpenedGrant
@@ -23,9 +23,11 @@ from ffem_chain.roles.owner import Owner
 from ffem_chain.roles.reading import load_capture, opened_face_key
 from ffem_chain.roles.recipient import Recipient
 from ffem_chain.roles.records import GrantRecord
-from ffem_cli.demo.measuring import differing, flow_pixels, open_faces, owners, psnr
+from ffem_cli.demo.measuring import differing, flow_pixels, owners, psnr
 from ffem_cli.demo.telling import Teller, count, short, size
+from ffem_cli.opener import draw
 from ffem_cli.output import OWNER_KEEPER_LABEL
+from ffem_cli.pictures import pixels_of
 from ffem_cli.sandbox import Sandbox
 from ffem_node.keeper import Keeper
 from ffem_node.seal import Sealed, seal_photo
@@ -69,6 +71,8 @@ class Story:
                 stranger=self.stranger_person.wallet,
                 album=self.album.album_id,
             )
+        people = (owner, recipient, self.stranger_person)
+        self.teller.names = {person.wallet: f"the {person.name}" for person in people}
         return keeper
 
     # ------------------------------------------------------------------ sealing
@@ -134,8 +138,7 @@ class Story:
         with self.teller.act("public", "What everybody sees") as act:
             act.working("fetching and verifying the capture")
             self.capture = load_capture(self.box.reader(), self.box.store, self.album.album_id, self.uid)
-            head = self.capture.manifest
-            shown = decode(self.capture.image_png, head.width, head.height)
+            shown = pixels_of(self.capture)
             self.pictures["encrypted.png"] = shown
             act.working("decoding a fake face")
             self.pictures["fake.png"] = fake(self.capture, shown, LAMBDA, self.model)
@@ -202,7 +205,7 @@ class Story:
         """The recipient opens every face: by the exact layer, and by the flow alone."""
         with self.teller.act("open", "The recipient opens the faces") as act:
             keys = {f.index: opened_face_key(opened, self.capture, f.index) for f in self.capture.faces}
-            picture = open_faces(self.capture, self.pictures["encrypted.png"], keys)
+            picture = draw(self.capture, keys, None)
             self.pictures["opened.png"] = picture
             wrong = differing(self.capture, picture, self.picture)
             before, after = (hashlib.sha256(p.tobytes()).hexdigest() for p in (self.picture, picture))
@@ -222,19 +225,15 @@ class Story:
         self._open_by_flow(keys)
 
     def _open_by_flow(self, keys: dict[int, Secret]) -> None:
-        from ffem_chain.faces.readers import open_flow
-
         with self.teller.act("flow", "The same key without the exact layer: the flow alone") as act:
-            picture = self.pictures["encrypted.png"]
-            for index, key in keys.items():
-                act.working(f"decoding face {index + 1} of {len(keys)}")
-                picture = open_flow(self.capture, picture, index, key, self.model)
+            act.working(f"decoding {count(len(keys), 'face')}")
+            picture = draw(self.capture, keys, self.model)
             self.pictures["opened-by-flow.png"] = picture
             self.psnr = psnr(picture, self.picture, flow_pixels(self.capture, keys))
             act.say(
                 f"opened-by-flow.png: an approximation, PSNR {self.psnr:.1f} dB where the flow draws the face",
                 "the rest of the box is filled in from around it: only the exact layer holds that",
-                psnr_db=round(self.psnr, 2),
+                psnr_db=round(self.psnr, 2) if math.isfinite(self.psnr) else None,
             )
 
     # ------------------------------------------------------------------ revoking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from ffem_chain.errors import FfemError
 from ffem_cli.output import Output
 
 _INDENT = "    "
+_LONG_ID = re.compile(r"(?<=[Gg]rant )(0x[0-9a-f]{16})[0-9a-f]{48}")
 
 
 @dataclass
@@ -43,11 +45,15 @@ class Act:
 
 
 class Teller:
-    """Prints acts as they end, with progress on a terminal while they last."""
+    """Prints acts as they end, with progress on a terminal while they last.
+
+    `names` are put before the addresses of wallets, once these are known; facts keep the bare addresses.
+    """
 
     def __init__(self, out: Output) -> None:
         self._out = out
         self.acts: list[Act] = []
+        self.names: dict[str, str] = {}
 
     def line(self, text: str) -> None:
         """A line on stdout now; nothing with --json, whose one document comes at the end."""
@@ -68,8 +74,16 @@ class Teller:
             yield act
         act.seconds = time.monotonic() - start
         self.acts.append(act)
+        act.lines = [self._readable(line) for line in act.lines]
         for line in act.lines:
             self.line(_INDENT + line)
+
+    def _readable(self, line: str) -> str:
+        """A line with wallets by name and with the beginnings of long ids in sentences."""
+        for address, name in self.names.items():
+            line = line.replace(f"Wallet {address}", address)
+            line = line.replace(address, f"{name} ({address[:6]}…{address[-4:]})")
+        return _LONG_ID.sub(r"\1…", line)
 
 
 def refusal(kind: type[FfemError], attempt: Callable[[], object]) -> str:
