@@ -11,8 +11,9 @@ import os
 import re
 import shutil
 import subprocess
-import time
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ import requests
 
 from ffem_chain.errors import InputError
 from ffem_chain.keys.files import write_private
-from ffem_devnet.processes import LOOPBACK, Identity, Launched, ServerFailed, check_port_free, tail
+from ffem_devnet.processes import LOOPBACK, Identity, Launched, ServerFailed, check_port_free
 from ffem_devnet.server import Server
 from ffem_devnet.server import start as launch_server
 from ffem_devnet.tools import node, package_file
 
 _PRELOAD = Path(__file__).with_name("with_resolvers.cjs")
-_STALE_LOCK_SECONDS = 25.0  # js-ipfs refreshes its lock every few seconds and takes over one of 20 s
 
 
 def find_kubo() -> Path | None:
@@ -61,30 +61,35 @@ class IpfsDaemon(Server):
         """Start a daemon on the loopback interface and wait until its RPC answers.
 
         `repo` is where blocks and pins stay, made where it does not exist; None is a repo that goes with the daemon.
-        `port` 0 takes a free one. `launched` is told the process before it answers. Raises MissingExtra (no daemon, or
-        no Node 20), InputError (port in use, a repo of the other kind of daemon), ServerFailed.
+        `log` is ipfs.log beside the repo where it is not given. `port` 0 takes a free one. `launched` is told the
+        process before it answers. Raises MissingExtra (no daemon, or no Node 20), InputError (port in use, a repo of
+        the other kind of daemon), ServerFailed (another daemon uses the repo, or its log says why).
         """
         if port:
             check_port_free(port, "the IPFS daemon")
         program = find_kubo()
         kubo = program is not None
-        own = None if repo else Path(_scratch())
-        folder = (repo or own or Path()).absolute()
+        scratch = None if repo else Path(tempfile.mkdtemp(prefix="ffem-devnet-"))
+        folder = (repo or (scratch or Path()) / "repo").absolute()
         try:
             command = _prepare_kubo(program, folder, port) if program else _prepare_js(folder, port)
-            path = log or folder.parent / "ipfs.log"
-            process, found, _ = _launch_again(command, folder, port, path, detached, launched)
+            process, found, _ = launch_server(
+                command,
+                "the IPFS daemon",
+                answers,
+                port=port,
+                log=log or folder.parent / "ipfs.log",
+                detached=detached,
+                environment=_environment(folder),
+                launched=launched,
+            )
         except BaseException:
-            if own is not None:
-                shutil.rmtree(own.parent, ignore_errors=True)
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
             raise
-        return cls(process, found, own.parent if own else None, kubo)
-
-
-def _scratch() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="ffem-devnet-")) / "repo"
+        finally:
+            _first_settings(folder).unlink(missing_ok=True)
+        return cls(process, found, scratch, kubo)
 
 
 def _environment(repo: Path) -> dict[str, str]:
@@ -97,34 +102,6 @@ def answers(port: int) -> bool:
         return requests.post(f"http://{LOOPBACK}:{port}/api/v0/version", timeout=5.0).status_code == 200
     except requests.RequestException:
         return False
-
-
-def _launch_again(
-    command: list[str | Path],
-    repo: Path,
-    port: int,
-    log: Path,
-    detached: bool,
-    started: Callable[[Identity], None] | None,
-) -> tuple[Launched, int, Path | None]:
-    """Start it; after a daemon that was killed, wait until its lock on the repo counts as abandoned."""
-    end = time.monotonic() + _STALE_LOCK_SECONDS
-    while True:
-        try:
-            return launch_server(
-                command,
-                "the IPFS daemon",
-                answers,
-                port=port,
-                log=log,
-                detached=detached,
-                environment=_environment(repo),
-                launched=started,
-            )
-        except ServerFailed:
-            if "lock" not in tail(log).lower() or time.monotonic() > end:
-                raise
-            time.sleep(1.0)
 
 
 # --- js-ipfs
@@ -149,11 +126,33 @@ def _prepare_js(repo: Path, port: int) -> list[str | Path]:
         if "Delegates" not in current.get("Addresses", {}):
             raise InputError(f"{repo} is the repo of another kind of IPFS daemon", "use another folder, or that daemon")
         _write(settings, {**current, **wanted})
+        _remove_stale_lock(repo)
         return command
-    repo.parent.mkdir(parents=True, exist_ok=True)
-    first = repo.parent / "ipfs-settings.json"
+    repo.mkdir(parents=True, exist_ok=True, mode=0o700)  # the settings that js-ipfs writes hold its identity key
+    first = _first_settings(repo)
     first.write_text(json.dumps(wanted))
     return [*command, "--init-config", first]
+
+
+def _first_settings(repo: Path) -> Path:
+    """File with the settings of a repo that js-ipfs is to make."""
+    return repo.with_name(f"{repo.name}-settings.json")
+
+
+def _remove_stale_lock(repo: Path) -> None:
+    """After a daemon that was killed.
+
+    js-ipfs keeps its lock, a folder, alive by touching it, so one that a killed daemon left counts for 20 s. The lock
+    of the database inside ends with its process, and tells at once whether any daemon uses the repo. Where a system
+    has no such locks, the daemon's log says that it has to wait.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    with suppress(OSError), (repo / "datastore" / "LOCK").open("r+b") as database:
+        fcntl.lockf(database, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (repo / "repo.lock").rmdir()
 
 
 def _private_js(port: int) -> dict[str, Any]:
@@ -182,7 +181,7 @@ def _prepare_kubo(program: Path, repo: Path, port: int) -> list[str | Path]:
     """Command of the daemon on a repo with private settings, which is initialised where it is new."""
     settings = repo / "config"
     if not settings.exists():
-        repo.mkdir(parents=True, exist_ok=True)
+        repo.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = subprocess.run(
             [program, "init", "--empty-repo"], capture_output=True, text=True, timeout=120, env=_environment(repo)
         )
