@@ -17,6 +17,7 @@ from ffem_chain.errors import FfemError
 from ffem_cli import shell
 from ffem_cli.commands import (
     albums,
+    audit,
     bench,
     captures,
     demo,
@@ -97,6 +98,7 @@ for part in (
     grants,
     opening,
     keepers,
+    audit,
     devnets,
     doctor,
     demo,

@@ -118,6 +118,10 @@ class Session:
             self._reader = self._connect(None)
         return self._reader
 
+    def unchecked_registry(self) -> Registry:
+        """Whatever is at the registry's address, for an audit, which judges the code itself. Raises InputError."""
+        return self._connect(None, any_code=True)
+
     def signing_registry(self) -> Registry:
         """The registry with the unlocked wallet. Raises ChainUnavailable, InputError, NotForMe."""
         if self._writer is None:
@@ -141,7 +145,7 @@ class Session:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
-    def _connect(self, account: LocalAccount | None) -> Registry:
+    def _connect(self, account: LocalAccount | None, *, any_code: bool = False) -> Registry:
         from ffem_chain.chain.registry import Registry
 
         address = self.config.text("registry")
@@ -155,6 +159,7 @@ class Session:
             timeout=self.config.number("timeout"),
             nonce_folder=self.nonce_folder() if account else None,
             from_block=self.config.whole("from_block"),
+            any_code=any_code,
         )
 
     def store(self) -> Store:

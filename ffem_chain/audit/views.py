@@ -123,7 +123,7 @@ class WalletView:
 
 
 def find_capture(report: Report, text: str, album: bytes | None = None) -> CaptureRegistered:
-    """The capture that `text` names: uid in hex, an unambiguous beginning of it (8 digits or more), or its CID.
+    """The capture that `text` names: uid in hex, its first digits (6 or more), or its CID.
 
     Raises Refused where none is registered (saying whether that is proven), InputError where several are.
     """
@@ -139,14 +139,16 @@ def find_capture(report: Report, text: str, album: bytes | None = None) -> Captu
         for name, entry in report.history.albums.items()
         if album in (None, name)
         for uid, capture in entry.captures.items()
-        if (digest and capture.digest == digest) or (len(wanted) >= 8 and uid.hex().startswith(wanted))
+        if (digest and capture.digest == digest) or (len(wanted) >= 6 and uid.hex().startswith(wanted))
     ]
     if not found:
         proof = "proven by the storage root" if report.complete else "as far as the logs show"
         raise Refused(f"no capture {text[:64]} is registered at block {report.block} ({proof})", "ffem ls")
     if len(found) > 1:
         names = ", ".join(f"{c.uid.hex()} in album {c.album.hex()[:16]}" for c in found[:5])
-        raise InputError(f"{text[:64]} names {len(found)} captures: {names}", "give more digits, or --album")
+        raise InputError(
+            f"{text[:64]} names {len(found)} captures: {names}", "give more digits, or name the album with --in-album"
+        )
     return found[0]
 
 

@@ -1,0 +1,258 @@
+"""`ffem audit` and `ffem sync`: what the chain proves, and a copy of its logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ffem_chain.errors import FfemError, InputError
+from ffem_cli import audited, lookup, shell
+from ffem_cli.output import Answer, Table
+from ffem_cli.session import Session, has_secret
+
+if TYPE_CHECKING:
+    from ffem_chain.audit.model import Anomaly, Report
+    from ffem_chain.audit.source import EventSource, Progress
+    from ffem_chain.audit.sync import Synced
+    from ffem_chain.audit.views import Scopes
+    from ffem_chain.chain.registry import Registry
+
+HOUR = 3_600
+
+
+class AnomaliesFound(FfemError):
+    """The audit was carried out and its basis is broken, or, with --strict, it found something to act on."""
+
+    exit_status = 12
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    shell.command(app, "audit", example="ffem audit 3f9a1c --strict")(audit)
+    shell.command(app, "sync", example="ffem sync --car logs.car")(sync)
+
+
+def audit(
+    session: Session,
+    capture: Annotated[
+        str | None, typer.Argument(help="A capture (uid, its first digits, or CID): who may open it, who did.")
+    ] = None,
+    recipient: Annotated[
+        str | None, typer.Option("--recipient", "-r", metavar="WALLET", help="What a wallet received and opened.")
+    ] = None,
+    in_album: Annotated[str | None, typer.Option("--in-album", help="Id of the capture's album.")] = None,
+    block: Annotated[
+        str | None, typer.Option("--block", help="Number, or the 0x hash of a block you trust (default: the newest).")
+    ] = None,
+    patience: Annotated[
+        int, typer.Option("--patience", min=0, help="Seconds after which a keeper counts as silent.")
+    ] = HOUR,
+    check_store: Annotated[
+        bool, typer.Option("--check-store", help="Ask the store of the settings for each capture.")
+    ] = False,
+    copy: Annotated[
+        str | None, typer.Option("--copy", metavar="FOLDER|CID", help="Read older logs from a copy (see `ffem sync`).")
+    ] = None,
+    scopes: Annotated[
+        bool | None,
+        typer.Option(
+            "--scopes/--no-scopes",
+            help="Unlock this wallet's vault to say what its grants are for (default: where no passphrase is asked).",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Leave with status 12 for warnings, too, not only where proof is broken.")
+    ] = False,
+) -> Answer:
+    """Recompute from the chain who was granted what, who opened it, what was revoked, and what is wrong.
+
+    It needs no wallet and no passphrase. What no audit can prove is printed, too. Exit status 12: the chain's history
+    is missing, altered or another contract's.
+    """
+    from ffem_chain.audit.run import audit as run
+    from ffem_chain.audit.views import capture_view, find_capture, wallet_view
+    from ffem_chain.roles.keyring import checksum
+
+    wallet = None if recipient is None else checksum(recipient)
+    if capture is not None:
+        lookup.parse_name(capture)
+    at, album = _block(block), _album(in_album)
+    registry = session.unchecked_registry()
+    source = _source(session, registry, copy)
+    stores = [session.store()] if check_store else []
+    with session.out.progress(100) as bar:
+        report = run(
+            registry,
+            source=source,
+            block=at,
+            confirmations=session.config.whole("confirmations"),
+            patience=patience,
+            stores=stores,
+            progress=_percent(bar),
+        )
+    data: dict[str, Any] = audited.head(report)
+    blocks: list[str | Table] = audited.summary(report)
+    shown = report.anomalies
+    known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or wallet) else {}
+    if capture is not None and report.deployment:
+        view = capture_view(report, find_capture(report, capture, album), known)
+        data["capture"], shown = view, view.anomalies
+        blocks += audited.capture_blocks(view)
+    if wallet is not None:
+        seen = wallet_view(report, wallet, known)
+        data["recipient"] = seen
+        shown = tuple(a for a in shown if a in seen.anomalies) if capture else seen.anomalies
+        blocks += audited.wallet_blocks(seen)
+    if capture is None and wallet is None:
+        data["timeline"] = report.timeline
+        blocks += audited.timeline_table(report.timeline)
+    broken = tuple(a for a in report.anomalies if a.severity.name == "BROKEN" and a not in shown)
+    shown = (*broken, *shown)
+    data["anomalies"], data["limits"] = shown, report.limits
+    blocks += audited.anomaly_blocks(shown)
+    blocks += ["", "What no audit can prove:", *(f"  - {limit}" for limit in report.limits)]
+    return Answer(data, blocks, _failure(shown, strict))
+
+
+def sync(
+    session: Session,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where the copy is (default: in FFEM_HOME, by deployment).")
+    ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish/--local", help="Put the copy into the store of the settings, too.")
+    ] = True,
+    car: Annotated[
+        Path | None, typer.Option("--car", metavar="FILE", help="Write the copy as a CAR file that IPFS imports.")
+    ] = None,
+) -> Answer:
+    """Keep a copy of the registry's logs, since nodes may drop old ones: here, in the store, as a CAR file.
+
+    Repeated calls read only what is new; what a reorganisation took back is replaced. The copy carries a proof: with a
+    trusted block hash it shows by itself that no log is missing. `ffem audit --copy` reads it.
+    """
+    from ffem_chain.audit.sync import sync as run
+
+    registry = session.registry()
+    place = folder or session.config.home / "sync" / registry.deployment_id.hex()
+    if car is not None and car.exists():
+        raise InputError(f"{car} exists already", "move it away first, or choose another name")
+    with session.out.progress(100) as bar:
+        done = run(registry, place, confirmations=session.config.whole("confirmations"), progress=_percent(bar))
+    cid = _publish(session, place, done, car) if publish or car is not None else None
+    copy = done.copy
+    data = {
+        "deployment": copy.deployment,
+        "address": copy.address,
+        "folder": place,
+        "block": copy.block,
+        "block_hash": copy.block_hash,
+        "events": len(copy.logs),
+        "added": done.added,
+        "removed": done.removed,
+        "proven": done.proven,
+        "cid": cid,
+        "car": car,
+    }
+    lines = [
+        f"{len(copy.logs)} events up to block {copy.block} (0x{copy.block_hash.hex()}) in {place}",
+        f"{done.added} are new" + (f", {done.removed} were taken back by a reorganisation" if done.removed else ""),
+        "the copy proves that no log is missing, given that block's hash"
+        if done.proven
+        else "the node gives no proofs: nothing shows that no log is missing",
+    ]
+    lines += [f"cid  {cid}"] if cid else []
+    lines += [f"car  {car}"] if car else []
+    return Answer(data, lines)
+
+
+def _failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
+    counted = {name: sum(one.severity.name == name for one in found) for name in ("BROKEN", "WARNING")}
+    if counted["BROKEN"]:
+        return AnomaliesFound(
+            f"the audit's basis is broken in {counted['BROKEN']} places", "do not rely on it: see what to do above"
+        )
+    if strict and counted["WARNING"]:
+        return AnomaliesFound(f"{counted['WARNING']} warnings", "see what to do above")
+    return None
+
+
+# ---------------------------------------------------------------------- what is read
+
+
+def _percent(bar: Any) -> Progress:
+    return lambda text, done, total: bar(text, 100 * done // max(1, total))
+
+
+def _block(text: str | None) -> int | bytes | None:
+    if text is None:
+        return None
+    try:
+        if text.startswith(("0x", "0X")) and len(text) == 66:
+            return bytes.fromhex(text[2:])
+        if text.isascii() and text.isdigit():
+            return int(text)
+    except ValueError:
+        pass
+    raise InputError(f"{text[:80]!r} is no block", "a block is a number, or 0x and the 64 digits of its hash")
+
+
+def _album(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    name = lookup.parse_name(text, hint="an album's id has 64 hexadecimal digits")
+    if len(name.prefix) != 64:
+        raise InputError(f"{text[:80]!r} is no album's id", "an album's id has 64 hexadecimal digits")
+    return bytes.fromhex(name.prefix)
+
+
+def _source(session: Session, registry: Registry, copy: str | None) -> EventSource | None:
+    """The copy joined with the node, None where none was asked for."""
+    if copy is None:
+        return None
+    from ffem_chain.audit.copy import Copy, Joined
+    from ffem_chain.audit.sync import load
+
+    found: Copy | None
+    if copy.startswith("baf") and len(copy) == 59:
+        found = Copy.from_files(session.store().get(copy))
+    else:
+        folder = Path(copy).expanduser()
+        found = load(folder) if folder.is_dir() else None
+        if found is None:
+            raise InputError(f"there is no copy in {folder}", "make one: ffem sync")
+    if found.address != registry.address or found.chain_id != registry.rpc.chain_id:
+        raise InputError(f"the copy is of {found.address} on chain {found.chain_id}, another registry", "ffem sync")
+    return Joined(found, registry)
+
+
+def _scopes(session: Session, report: Report, wanted: bool | None) -> Scopes:
+    """What this wallet's vault knows of what grants are for: those it gave and those it received."""
+    if wanted is False or not session.has_wallet():
+        return {}
+    if wanted is None and not has_secret("FFEM_PASSPHRASE"):
+        session.out.note("add --scopes to say what the grants of this wallet are for")
+        return {}
+    owner = session.owner()
+    found = {record.grant_id: record.scope for record in owner.grants()}
+    if any(ledger.created.recipient == owner.wallet for ledger in report.history.grants.values()):
+        received = session.recipient().grants()
+        found |= {grant.grant_id: grant.scope for grant in received if grant.scope is not None}
+    return found
+
+
+def _publish(session: Session, folder: Path, done: Synced, car: Path | None) -> str:
+    """Put the copy into the store, in place of the one that was put there before."""
+    from ffem_chain.keys.files import write_private
+
+    store, note = session.store(), folder / "published"
+    cid = store.put(done.copy.files())
+    former = note.read_text("utf-8").strip() if note.exists() else ""
+    write_private(note, f"{cid}\n".encode())
+    if former and former != cid:
+        store.unpin(former)
+    if car is not None:
+        store.export_car(cid, car)
+    return cid
