@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from skimage.data import astronaut
 from support.rpc_proxy import RpcProxy
 
+from ffem_chain.audit.model import Kind
+from ffem_chain.audit.run import audit
 from ffem_chain.capture.exact import open_exact, ownership
 from ffem_chain.capture.model import Capture
 from ffem_chain.capture.picture import decode
-from ffem_chain.chain.events import AccessRequested, GrantOpened, GrantRevoked, ReleaseCommitted
+from ffem_chain.chain.events import AccessRequested, GrantOpened, GrantRevoked, ReleaseCommitted, layouts
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.chain.types import GrantParams
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Pending, Refused, Tampered
@@ -331,6 +333,45 @@ def test_p5_final_before_the_last_commit_too_late_after_it(gallery: Gallery) -> 
         assert len(found) == commits
         # Other grants to the same wallet are listed, none is touched.
         assert {route.kind for route in result.routes} <= {"live", "opened", "direct"} and result.routes
+
+
+# ---------------------------------------------------------------------- P6 audit
+
+
+def test_p6_anyone_recomputes_and_absence_is_noticed(gallery: Gallery) -> None:
+    """An auditor who holds nothing gets every receipt, tied to a block hash; a node that hides one is caught."""
+    world, owner = gallery.world, gallery.owner
+    bob = world.recipient(4)
+    record = owner.grant(gallery.sealed.uid, 0, bob.wallet)
+    bob.request(record.grant_id)
+    settle(world.keeper(2), world.keeper(3))
+    owner.revoke(record.grant_id)
+    report = audit(Registry(world.url, world.address))
+    assert report.complete and len(report.block_hash) == 32 and report.limits
+    told = [moment.kind for moment in report.timeline if moment.grant == record.grant_id]
+    receipts = ["ReleaseCommitted", "ReleaseCommitted", "GrantOpened"]
+    assert [kind for kind in told if kind != "ShareDelivered"] == [
+        "GrantCreated",
+        "AccessRequested",
+        *receipts,
+        "GrantRevoked",
+    ]
+    (late,) = [a for a in report.anomalies if a.kind is Kind.REVOKED_TOO_LATE and a.grant == record.grant_id]
+    assert "cannot be recalled" in late.text
+    assert audit(Registry(world.url, world.address), block=report.block).timeline == report.timeline
+
+    hidden = [layouts()[kind].topic.hex() for kind in (ReleaseCommitted, GrantOpened)]
+
+    def hide(question: dict[str, Any], ask: Any) -> Any:
+        answer = ask()
+        if question["method"] == "eth_getLogs":
+            answer["result"] = [log for log in answer["result"] if log["topics"][0][2:] not in hidden]
+        return answer
+
+    with RpcProxy(world.url, hide) as proxy:
+        caught = audit(Registry(proxy.url, world.address))
+    assert not caught.complete
+    assert record.grant_id in {a.grant for a in caught.anomalies if a.kind is Kind.MISSING_HISTORY}
 
 
 # ---------------------------------------------------------------------- P7 verified reading

@@ -23,11 +23,14 @@ class RpcProxy:
         self.methods: list[str] = []
         proxy = self
 
+        def answered(question: dict[str, Any]) -> Any:
+            proxy.methods.append(question["method"])
+            return proxy.hook(question, lambda: requests.post(target, json=question, timeout=30).json())
+
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 question = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                proxy.methods.append(question["method"])
-                answer = proxy.hook(question, lambda: requests.post(target, json=question, timeout=30).json())
+                answer = [answered(one) for one in question] if isinstance(question, list) else answered(question)
                 if answer is None:
                     self.connection.close()
                     return
