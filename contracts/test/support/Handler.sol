@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IKeyRegistry} from "../../src/IKeyRegistry.sol";
+import {OneWay} from "./OneWay.sol";
+import {Replay} from "./Replay.sol";
+import {Vm} from "./Vm.sol";
+import {World} from "./World.sol";
+
+/// @dev What the invariant tests let loose on a registry: each function is one call with arguments drawn from `seed`, three
+///      times in four by the wallet that may make it and about what exists, else by and about anything. It never
+///      decides whether a call is right; it records who called when, what was logged, and what any view then answered differently.
+contract Handler is World {
+    /// @dev One event, with the caller and the time that only the handler knows. `a` to `c` are its other topics.
+    struct Step {
+        address caller;
+        uint256 time;
+        bytes32 kind;
+        bytes32 a;
+        bytes32 b;
+        bytes32 c;
+    }
+
+    struct Commit {
+        bytes32 grantId;
+        uint8 seq;
+        uint8 index;
+        bytes32 share;
+        bytes32 previousHead;
+        uint256 position;
+    }
+
+    uint256 internal constant OWNERS = 3;
+    uint256 internal constant RECIPIENTS = 3;
+    uint256 internal constant ACTORS = 14;
+    uint256 internal constant FIRST_KEEPER = 5;
+
+    Replay public replay;
+    uint256 public time = START;
+    /// @dev Calls that changed a slot without an event that says so, or logged a change and made none.
+    uint256 public silent;
+    /// @dev The first thing that any call made go back or jump, see OneWay.
+    string public wentBack;
+    mapping(bytes32 kind => uint256) public logged;
+    mapping(bytes4 error => uint256) public refused;
+
+    Step[] internal _steps;
+    bytes[] internal _queries;
+    bytes32[] internal _albums;
+    bytes32[] internal _grants;
+    Commit[] internal _commits;
+    uint32 internal _sets;
+    mapping(bytes32 grantId => bytes32) internal _saltOf;
+    mapping(bytes32 grantId => bytes32[]) internal _leaves;
+    mapping(address wallet => uint32) internal _versions;
+
+    constructor() {
+        setUp();
+        replay = new Replay();
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            _ask(abi.encodeCall(IKeyRegistry.activeKey, (_actor(i), 1)));
+            _ask(abi.encodeCall(IKeyRegistry.activeKey, (_actor(i), 2)));
+        }
+        _scene();
+    }
+
+    /// @dev Where the runs start: an album kept by its owner, one kept by two of three, and a live grant of each.
+    function _scene() internal {
+        for (uint256 i = 0; i < RECIPIENTS; ++i) {
+            _call(_recipientAt(i), abi.encodeCall(IKeyRegistry.registerKey, (1, publicKey(1, bytes32(i)))));
+        }
+        for (uint256 i = 0; i < 2; ++i) {
+            address[] memory keepers = new address[](i == 0 ? 1 : 3);
+            for (uint256 k = 0; k < keepers.length; ++k) {
+                keepers[k] = i == 0 ? _actor(0) : _actor(FIRST_KEEPER + 1 + k);
+            }
+            bytes memory data =
+                abi.encodeCall(IKeyRegistry.createAlbum, (0, "commit", keepers, i == 0 ? 1 : 2));
+            _call(_actor(i), data);
+            for (uint256 k = 0; i == 1 && k < keepers.length; ++k) {
+                _call(keepers[k], abi.encodeCall(IKeyRegistry.acceptKeeperSet, (_sets)));
+            }
+            IKeyRegistry.GrantParams memory params =
+                IKeyRegistry.GrantParams(_albums[i], 0, "scope", _recipientAt(i), 1, 0, _sets, "payload");
+            _callGrant(_actor(i), params);
+        }
+    }
+
+    // ------------------------------------------------------------------ actions
+
+    function wait(uint256 seed) external {
+        uint256 expiry = _grants.length == 0 ? 0 : replay.grantState(_grantAt(seed)).expiry;
+        // the last second of a grant and its first one too late, or some hours
+        if (_oneIn(4, seed, "edge") && expiry > time) time = expiry - _draw(seed, "late", 2);
+        else time += _draw(seed, "hours", 6 hours);
+    }
+
+    function registerKey(uint256 seed) external {
+        address who = _who(_recipientAt(_draw(seed, "wallet", RECIPIENTS)), seed);
+        uint8 suite = _oneIn(16, seed, "suite") ? 3 : _oneIn(3, seed, "xwing") ? 2 : 1;
+        bytes memory publicKey_ =
+            abi.encodePacked(_oneIn(16, seed, "prefix") ? bytes1(0x04) : bytes1(0x03), seed);
+        if (suite == 2) publicKey_ = abi.encodePacked(seed, new bytes(1184));
+        _call(who, abi.encodeCall(IKeyRegistry.registerKey, (suite, publicKey_)));
+    }
+
+    function setKeyStatus(uint256 seed) external {
+        address who = _who(_recipientAt(_draw(seed, "wallet", RECIPIENTS)), seed);
+        uint32 version = _small32(_draw(seed, "version", uint256(_versions[who]) + 2));
+        IKeyRegistry.KeyStatus status = IKeyRegistry.KeyStatus(_draw(seed, "status", 4));
+        _call(who, abi.encodeCall(IKeyRegistry.setKeyStatus, (version, status)));
+    }
+
+    function createAlbum(uint256 seed) external {
+        (address[] memory keepers, uint8 threshold) = _keepers(seed);
+        _call(
+            _who(_actor(_draw(seed, "owner", OWNERS)), seed),
+            abi.encodeCall(
+                IKeyRegistry.createAlbum,
+                (bytes32(_draw(seed, "salt", 3)), _commitment(seed), keepers, threshold)
+            )
+        );
+    }
+
+    function openEpoch(uint256 seed) external {
+        bytes32 id = _albumAt(seed);
+        _call(_who(_ownerOf(id), seed), abi.encodeCall(IKeyRegistry.openEpoch, (id, _commitment(seed))));
+    }
+
+    function proposeKeepers(uint256 seed) external {
+        bytes32 id = _albumAt(seed);
+        (address[] memory keepers, uint8 threshold) = _keepers(seed);
+        _call(_who(_ownerOf(id), seed), abi.encodeCall(IKeyRegistry.proposeKeepers, (id, keepers, threshold)));
+    }
+
+    function acceptKeeperSet(uint256 seed) external {
+        (,,, uint32 set) = replay.album(_albumAt(seed));
+        if (_oneIn(4, seed, "any set")) set = _small32(_draw(seed, "set", uint256(_sets) + 2));
+        IKeyRegistry.KeeperSetView memory asked = replay.keeperSet(set);
+        address keeper = _actor(_draw(seed, "keeper", ACTORS));
+        for (uint256 i = 0; i < asked.keepers.length; ++i) {
+            if (asked.accepted & (1 << i) == 0) keeper = asked.keepers[i];
+        }
+        _call(_who(keeper, seed), abi.encodeCall(IKeyRegistry.acceptKeeperSet, (set)));
+    }
+
+    function registerCapture(uint256 seed) external {
+        bytes32 id = _albumAt(seed);
+        (, uint32 epoch,,) = replay.album(id);
+        uint256 drawn = _oneIn(4, seed, "any epoch") ? _draw(seed, "epoch", uint256(epoch) + 2) : epoch;
+        bytes32 uid = bytes32(_draw(seed, "uid", 6));
+        bytes memory data = abi.encodeCall(
+            IKeyRegistry.registerCapture,
+            (id, uid, bytes32(seed), _commitment(seed), _small32(drawn), _small32(seed % 2 ** 32))
+        );
+        _call(_who(_ownerOf(id), seed), data);
+    }
+
+    function grant(uint256 seed) external {
+        bytes32 id = _albumAt(seed);
+        (,, uint32 set,) = replay.album(id);
+        if (_oneIn(4, seed, "direct")) set = 0;
+        if (_oneIn(8, seed, "any set")) set = _small32(_draw(seed, "set", uint256(_sets) + 2));
+        address to = _recipientAt(_draw(seed, "recipient", RECIPIENTS));
+        uint32 version = replay.activeKey(to, _oneIn(4, seed, "suite") ? 2 : 1);
+        if (_oneIn(8, seed, "any key")) version = _small32(_draw(seed, "key", uint256(_versions[to]) + 2));
+        uint256 expiry = _oneIn(2, seed, "expires") ? time + _draw(seed, "life", 1 days) : 0;
+        IKeyRegistry.GrantParams memory params = IKeyRegistry.GrantParams({
+            album: id,
+            salt: bytes32(_draw(seed, "salt", 16)),
+            scopeCommit: _commitment(seed),
+            recipient: _oneIn(16, seed, "nobody") ? address(0) : to,
+            keyVersion: version,
+            // casting is safe: it is a time of this century
+            // forge-lint: disable-next-line(unsafe-typecast)
+            expiry: uint40(expiry),
+            keeperSet: set,
+            payload: abi.encode(seed)
+        });
+        _callGrant(_who(_ownerOf(id), seed), params);
+    }
+
+    function requestAccess(uint256 seed) external {
+        bytes32 id = _grantAt(seed);
+        bytes memory data = abi.encodeCall(IKeyRegistry.requestAccess, (id, abi.encode(seed)));
+        _call(_who(replay.grantState(id).recipient, seed), data);
+    }
+
+    function commitRelease(uint256 seed) external {
+        bytes32 id = _requestedGrantAt(seed);
+        IKeyRegistry.GrantView memory state = replay.grantState(id);
+        address[] memory keepers = replay.keeperSet(state.keeperSet).keepers;
+        uint8 seq =
+            _oneIn(6, seed, "any seq") ? _small8(_draw(seed, "seq", uint256(state.seq) + 2)) : state.seq;
+        uint8 index = _small8(_draw(seed, "index", keepers.length + (_oneIn(8, seed, "beyond") ? 1 : 0) + 1));
+        address keeper = index < keepers.length ? keepers[index] : _actor(_draw(seed, "keeper", ACTORS));
+        bytes memory data =
+            abi.encodeCall(IKeyRegistry.commitRelease, (id, seq, index, keccak256(abi.encode(seed))));
+        if (!_call(_who(keeper, seed), data)) return;
+        _commits.push(Commit(id, seq, index, bytes32(seed), state.head, _leaves[id].length));
+        _leaves[id].push(leafOf(seq, index, keccak256(abi.encode(seed))));
+    }
+
+    /// @dev Right three times in four; else one thing is wrong: the bytes, the head before, or the leaves after.
+    function deliver(uint256 seed) external {
+        if (_commits.length == 0) return;
+        Commit memory c = _commits[_draw(seed, "commit", _commits.length)];
+        bytes32[] storage leaves = _leaves[c.grantId];
+        bytes32[] memory later = new bytes32[](leaves.length - c.position - 1);
+        for (uint256 i = 0; i < later.length; ++i) {
+            later[i] = leaves[c.position + 1 + i];
+        }
+        if (_oneIn(4, seed, "wrong")) {
+            if (later.length > 0) later[0] = ~later[0];
+            else if (seed % 2 == 0) c.previousHead = ~c.previousHead;
+            else c.share = ~c.share;
+        }
+        bytes memory data = abi.encodeCall(
+            IKeyRegistry.deliver, (c.grantId, c.seq, c.index, c.previousHead, later, abi.encode(c.share))
+        );
+        _call(_actor(_draw(seed, "anyone", ACTORS)), data);
+    }
+
+    function revoke(uint256 seed) external {
+        bytes32 id = _grantAt(seed);
+        // seldom enough that grants live to be opened
+        if (!_oneIn(4, seed, "sooner") && !replay.grantState(id).opened) return;
+        bytes32 ofAlbum = replay.albumOf(id);
+        _call(_who(_ownerOf(ofAlbum), seed), abi.encodeCall(IKeyRegistry.revoke, (ofAlbum, _saltOf[id])));
+    }
+
+    // ------------------------------------------------------------------ the call and its records
+
+    function _callGrant(address who, IKeyRegistry.GrantParams memory params) internal {
+        _saltOf[grantOf(params.album, params.salt)] = params.salt;
+        _call(who, abi.encodeCall(IKeyRegistry.grant, (params)));
+    }
+
+    function _call(address who, bytes memory data) internal returns (bool ok) {
+        bytes[] memory before = _answers();
+        vm.warp(time);
+        vm.recordLogs();
+        bool changed;
+        bytes memory reply;
+        (ok, reply, changed) = attempt(who, data);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        bytes[] memory now_ = _answers();
+        for (uint256 i = 0; i < before.length; ++i) {
+            if (keccak256(before[i]) == keccak256(now_[i]) || bytes(wentBack).length > 0) continue;
+            wentBack = OneWay.broken(_queries[i], before[i], now_[i]);
+        }
+        bool said;
+        // the recorder keeps the logs of a refused call, which the chain does not
+        for (uint256 i = 0; ok && i < logs.length; ++i) {
+            _record(who, logs[i]);
+            said = said || logs[i].topics[0] != IKeyRegistry.ShareDelivered.selector;
+        }
+        if (said != changed || (ok && logs.length == 0)) ++silent;
+        if (!ok) ++refused[bytes4(reply)];
+    }
+
+    function _answers() internal view returns (bytes[] memory answers) {
+        answers = new bytes[](_queries.length);
+        for (uint256 i = 0; i < answers.length; ++i) {
+            answers[i] = answer(address(registry), _queries[i]);
+        }
+    }
+
+    function _record(address who, Vm.Log memory log) internal {
+        bytes32[3] memory topics;
+        for (uint256 i = 1; i < log.topics.length; ++i) {
+            topics[i - 1] = log.topics[i];
+        }
+        bytes32 kind = log.topics[0];
+        _steps.push(Step(who, time, kind, topics[0], topics[1], topics[2]));
+        ++logged[kind];
+        replay.read(log);
+        _learn(kind, topics);
+    }
+
+    /// @dev Asks from now on for all that the event brought into being.
+    function _learn(bytes32 kind, bytes32[3] memory topics) internal {
+        if (kind == IKeyRegistry.KeyRegistered.selector) {
+            address wallet = address(uint160(uint256(topics[0])));
+            _ask(abi.encodeCall(IKeyRegistry.key, (wallet, ++_versions[wallet])));
+        } else if (kind == IKeyRegistry.AlbumCreated.selector) {
+            _albums.push(topics[0]);
+            _ask(abi.encodeCall(IKeyRegistry.album, (topics[0])));
+        } else if (kind == IKeyRegistry.EpochOpened.selector) {
+            _ask(abi.encodeWithSelector(IKeyRegistry.epochKeyCommit.selector, topics[0], topics[1]));
+        } else if (kind == IKeyRegistry.KeeperSetProposed.selector) {
+            _ask(abi.encodeCall(IKeyRegistry.keeperSet, (++_sets)));
+        } else if (kind == IKeyRegistry.CaptureRegistered.selector) {
+            _ask(abi.encodeCall(IKeyRegistry.captureHash, (topics[0], topics[1])));
+        } else if (kind == IKeyRegistry.GrantCreated.selector) {
+            _grants.push(topics[0]);
+            _ask(abi.encodeCall(IKeyRegistry.grantState, (topics[0])));
+        }
+    }
+
+    function _ask(bytes memory query) internal {
+        _queries.push(query);
+    }
+
+    // ------------------------------------------------------------------ for the invariants
+
+    function answer(address whom, bytes memory query) public view returns (bytes memory) {
+        (bool ok, bytes memory reply) = whom.staticcall(query);
+        check(ok, "a view reverted");
+        return reply;
+    }
+
+    /// @dev Every view of all that exists.
+    function present() external view returns (bytes[] memory) {
+        return _queries;
+    }
+
+    /// @dev Views of what does not exist yet: the next set, and the next version, epoch of each wallet and album.
+    function absent() external view returns (bytes[] memory queries_) {
+        queries_ = new bytes[](1 + ACTORS + _albums.length);
+        queries_[0] = abi.encodeCall(IKeyRegistry.keeperSet, (_sets + 1));
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            address who = _actor(i);
+            queries_[1 + i] = abi.encodeCall(IKeyRegistry.key, (who, _versions[who] + 1));
+        }
+        for (uint256 i = 0; i < _albums.length; ++i) {
+            (, uint32 epoch,,) = replay.album(_albums[i]);
+            queries_[1 + ACTORS + i] = abi.encodeCall(IKeyRegistry.epochKeyCommit, (_albums[i], epoch + 1));
+        }
+    }
+
+    /// @dev "What may this wallet open", for every wallet about every grant.
+    function openable() external view returns (bytes[] memory queries_) {
+        queries_ = new bytes[](ACTORS);
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            queries_[i] = abi.encodeCall(IKeyRegistry.openableBy, (_actor(i), _grants));
+        }
+    }
+
+    function actions() external pure returns (bytes4[] memory selectors) {
+        selectors = new bytes4[](13);
+        selectors[0] = this.wait.selector;
+        selectors[1] = this.registerKey.selector;
+        selectors[2] = this.setKeyStatus.selector;
+        selectors[3] = this.createAlbum.selector;
+        selectors[4] = this.openEpoch.selector;
+        selectors[5] = this.proposeKeepers.selector;
+        selectors[6] = this.acceptKeeperSet.selector;
+        selectors[7] = this.registerCapture.selector;
+        selectors[8] = this.grant.selector;
+        selectors[9] = this.requestAccess.selector;
+        selectors[10] = this.commitRelease.selector;
+        selectors[11] = this.deliver.selector;
+        selectors[12] = this.revoke.selector;
+    }
+
+    function target() external view returns (address) {
+        return address(registry);
+    }
+
+    function steps() external view returns (Step[] memory) {
+        return _steps;
+    }
+
+    // ------------------------------------------------------------------ draws
+
+    function _draw(uint256 seed, string memory what, uint256 below) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode(seed, what))) % below;
+    }
+
+    function _oneIn(uint256 odds, uint256 seed, string memory what) internal pure returns (bool) {
+        return _draw(seed, what, odds) == 0;
+    }
+
+    function _who(address rightful, uint256 seed) internal pure returns (address) {
+        return _oneIn(4, seed, "caller") ? _actor(_draw(seed, "another caller", ACTORS)) : rightful;
+    }
+
+    /// @dev Owners, recipients, keepers, strangers. Some owners and recipients are asked to keep as well.
+    function _actor(uint256 index) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode("actor", index)))));
+    }
+
+    function _recipientAt(uint256 index) internal pure returns (address) {
+        return _actor(OWNERS + index);
+    }
+
+    /// @dev Mostly up to three keepers, at times up to ten, a repeated or a zero one, or a threshold out of range.
+    function _keepers(uint256 seed) internal pure returns (address[] memory keepers, uint8 threshold) {
+        uint256 count = 1 + _draw(seed, "count", _oneIn(4, seed, "many") ? 10 : 3);
+        keepers = new address[](count);
+        uint256 first = _draw(seed, "first", ACTORS);
+        for (uint256 i = 0; i < count; ++i) {
+            keepers[i] = _actor((first + i) % ACTORS);
+        }
+        if (_oneIn(16, seed, "twice")) keepers[count - 1] = keepers[0];
+        if (_oneIn(16, seed, "zero")) keepers[0] = address(0);
+        threshold =
+            _small8(_oneIn(16, seed, "threshold") ? _draw(seed, "t", 12) : 1 + _draw(seed, "t", count));
+    }
+
+    function _commitment(uint256 seed) internal pure returns (bytes32) {
+        return _oneIn(16, seed, "no commitment") ? bytes32(0) : keccak256(abi.encode(seed));
+    }
+
+    function _albumAt(uint256 seed) internal view returns (bytes32) {
+        if (_oneIn(16, seed, "no album")) return bytes32(seed);
+        return _albums[_draw(seed, "album", _albums.length)];
+    }
+
+    function _ownerOf(bytes32 id) internal view returns (address who) {
+        (who,,,) = replay.album(id);
+    }
+
+    function _grantAt(uint256 seed) internal view returns (bytes32) {
+        if (_oneIn(16, seed, "no grant")) return bytes32(seed);
+        return _grants[_draw(seed, "grant", _grants.length)];
+    }
+
+    /// @dev Three times in four a grant that a keeper may answer, where there is one.
+    function _requestedGrantAt(uint256 seed) internal view returns (bytes32) {
+        uint256 first = _draw(seed, "grant", _grants.length);
+        for (uint256 i = 0; i < _grants.length && !_oneIn(4, seed, "any grant"); ++i) {
+            bytes32 id = _grants[(first + i) % _grants.length];
+            IKeyRegistry.GrantView memory state = replay.grantState(id);
+            if (state.seq > 0 && state.status < IKeyRegistry.GrantStatus.Expired) return id;
+        }
+        return _grantAt(seed);
+    }
+
+    // casting is safe: draws are small
+    // forge-lint: disable-start(unsafe-typecast)
+    function _small8(uint256 value) internal pure returns (uint8) {
+        return uint8(value);
+    }
+
+    function _small32(uint256 value) internal pure returns (uint32) {
+        return uint32(value);
+    }
+    // forge-lint: disable-end(unsafe-typecast)
+}
