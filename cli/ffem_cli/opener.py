@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ffem_chain.errors import Refused
 from ffem_cli import lookup, pictures
+from ffem_cli.output import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,7 +113,7 @@ def collect(
 
 def progress_text(progress: Progress) -> str:
     """Who answered, who is silent, who sent a wrong share."""
-    words = [f"{len(progress.good)} of {progress.needed} shares"]
+    words = [f"{len(progress.good)} of {count(progress.needed, 'share')}"]
     for title, wallets in (
         ("answered", progress.good),
         ("WRONG SHARE from", progress.wrong),

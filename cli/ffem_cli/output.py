@@ -81,6 +81,11 @@ def moment(seconds: int) -> str:
         return f"{seconds} s after 1970"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 face", "2 faces"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _lines(block: str | Table) -> Iterator[str]:
     if isinstance(block, str):
         yield from (clean(line) for line in block.split("\n"))

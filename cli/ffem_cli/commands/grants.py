@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import InputError, Refused
 from ffem_cli import lookup, shell
-from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL, Answer, Table, moment
+from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL, Answer, Table, count, moment
 from ffem_cli.session import Session
 from ffem_cli.times import parse_moment
 
@@ -261,7 +261,7 @@ def _revoked(results: list[RevokeResult], others: list[Route]) -> Answer:
         blocks.append(f"{one.grant_id.hex()[: lookup.SHOWN]}  {describe(one.scope)} to {one.recipient}")
         blocks.append(f"  {one.text}")
     if routes:
-        blocks.append(f"{len(routes)} other routes stay open:")
+        blocks.append(f"{count(len(routes), 'other route')} stay open:")
         blocks += [f"  {route.grant_id.hex()[: lookup.SHOWN]}  {route.recipient}  {route.text}" for route in routes]
     else:
         blocks.append("no other route that this deployment records stays open; copies are out of reach")

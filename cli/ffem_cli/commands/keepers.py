@@ -14,7 +14,7 @@ import typer
 from ffem_chain.errors import InputError
 from ffem_cli import lookup, shell
 from ffem_cli.commands.keys import SuiteOption
-from ffem_cli.output import OWNER_KEEPER_LABEL, Answer, Table
+from ffem_cli.output import OWNER_KEEPER_LABEL, Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def accept(
     done = [_described(session, keeper.accept(one)) for one in chosen]
     lines = [f"set {one['keeper_set']} of album {one['album'].hex()[: lookup.SHOWN]}: {one['state']}" for one in done]
     if not done:
-        lines.append(f"nothing waits for {keeper.wallet}; it serves {len(serving)} sets")
+        lines.append(f"nothing waits for {keeper.wallet}; it serves {count(len(serving), 'set')}")
     session.out.note("to release shares: ffem keeper run")
     return Answer({"wallet": keeper.wallet, "accepted": done}, lines)
 

@@ -11,7 +11,7 @@ from ffem_chain.errors import InputError
 from ffem_cli import lookup, opener, pictures, shell
 from ffem_cli.commands.captures import CaptureArgument, InAlbumOption
 from ffem_cli.commands.grants import FaceOption
-from ffem_cli.output import DIRECT_LABEL, Answer, Table
+from ffem_cli.output import DIRECT_LABEL, Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
@@ -184,4 +184,4 @@ def fake(
 
     pictures.write_out(out, encode(draw(found, pictures.pixels_of(found), temperature, model)), force=force)
     data = {"capture": event.uid, "out": out, "temperature": temperature, "faces": len(found.public_faces)}
-    return Answer(data, (f"{out}: {len(found.public_faces)} fake faces at temperature {temperature}",))
+    return Answer(data, (f"{out}: {count(len(found.public_faces), 'fake face')} at temperature {temperature}",))

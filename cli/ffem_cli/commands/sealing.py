@@ -12,7 +12,7 @@ import typer
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, NotForMe, Pending, Refused, StoreUnavailable
 from ffem_cli import lookup, shell
 from ffem_cli.config import BY_NAME
-from ffem_cli.output import Answer, Table
+from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
             state = "registered" if one["registered"] else "not registered yet: ffem seal --resume"
             covered = f", {one['covered']} too small, covered for ever" if one["covered"] else ""
             blocks += [
-                f"{one['photo']}: {one['faces']} faces sealed{covered}; {state}",
+                f"{one['photo']}: {count(one['faces'], 'face')} sealed{covered}; {state}",
                 f"  capture  {one['uid'].hex()}",
                 f"  cid      {one['cid']}",
                 f"  size     {_kib(sum(one['bytes'].values()))}: "
@@ -244,6 +244,6 @@ def _failure(outcomes: list[dict[str, Any]], failures: list[FfemError], offline:
     waiting = sum(not one["registered"] for one in outcomes)
     if waiting and not offline:
         return Pending(
-            f"{waiting} captures are sealed, and not registered: the chain did not answer", "ffem seal --resume"
+            f"sealed, and not registered: {count(waiting, 'capture')}; the chain did not answer", "ffem seal --resume"
         )
     return None
