@@ -104,14 +104,15 @@ class Sandbox(AbstractContextManager["Sandbox"]):
 
         return Registry(self.url, address or self.address, account=account, timeout=_TIMEOUT)
 
-    def person(self, name: str) -> Person:
-        """A new person: keystore and vault under a random passphrase, and ether."""
+    def person(self, name: str, *, keystore: bool = True) -> Person:
+        """A new person: keystore (unless nobody will look) and vault under a random passphrase, and ether."""
         from ffem_chain.keys.vault import Vault
         from ffem_chain.keys.wallet import save_wallet
         from ffem_cli.making import fund, new_account
 
         account = new_account()
-        save_wallet(self.folder / f"{name}.json", account, self._passphrase)
+        if keystore:
+            save_wallet(self.folder / f"{name}.json", account, self._passphrase)
         vault = Vault.create(self.folder / f"{name}.vault", self._passphrase)
         fund(self.url, self._rich, account.address, _TIMEOUT)
         return Person(name, account, vault, self.signing(account))

@@ -35,7 +35,7 @@ def measure(repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
     used: dict[str, list[int]] = {step: [] for step in STEPS}
     with Sandbox() as box:
         say("making wallets", 0)
-        people = [box.person(name) for name in ("other", "owner", "keeper", "recipient")]
+        people = [box.person(name, keystore=False) for name in ("other", "owner", "keeper", "recipient")]
         other, camera, third, friend = people
         Owner(other.registry, other.vault, other.account).create_album(_ALBUM)
         owner = Owner(camera.registry, camera.vault, camera.account)

@@ -58,7 +58,7 @@ def measure(
     pictures = {count: compose(photo, count, max(faces)) for count in faces}
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in faces}
     with Sandbox() as box:
-        person = box.person("camera")
+        person = box.person("camera", keystore=False)
         once = _camera(box, person, model, detector)
         done = 0
         for number in range(repeats + 1):

@@ -14,6 +14,7 @@ from ffem_chain.keys.tree import geometry_key
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+_RIM = 0.08  # of the square's side
 
 
 def owners(capture: Capture) -> NDArray[np.int16]:
@@ -29,17 +30,23 @@ def differing(capture: Capture, opened: Picture, photo: Picture) -> int:
 
 
 def flow_pixels(capture: Capture, keys: dict[int, Secret]) -> Mask:
-    """Pixels of the sealed faces that lie in the square which the flow encodes, bool (H, W)."""
+    """Pixels of the sealed faces that lie well inside of the square which the flow encodes, bool (H, W).
+
+    At the rim of the square what the flow draws fades into what is filled in.
+    """
     from ffem_chain.faces import align
 
     owner, size = owners(capture), capture.manifest.size
+    rim = math.ceil(_RIM * size)
+    square = np.zeros((size, size, 1), np.float32)
+    square[rim:-rim, rim:-rim] = 1
     found = np.zeros(owner.shape, np.bool_)
     for index, key in keys.items():
         face, box = capture.face(index), capture.public_faces[index].box
         geometry = geometry_key(key)
         values = open_geometry(geometry, face.geometry_nonce, face.geometry, capture.manifest.uid, index)
         matrix = np.array(values[5:11]).reshape(2, 3)
-        inside = align.warp_out(np.ones((size, size, 1), np.float32), matrix, box).reshape(box.height, box.width)
+        inside = align.warp_out(square, matrix, box).reshape(box.height, box.width)
         found[box.rows, box.columns] |= (inside > 0.99) & (owner[box.rows, box.columns] == index)
     return found
 

@@ -16,8 +16,8 @@ NAMES = {
     "overview.png": "all of them side by side",
     "original.png": "what the camera saw",
     "encrypted.png": "what everybody sees, the stranger too: I_enc, the published picture",
-    "fake.png": "what anybody may decode from it: a fake face",
-    "opened.png": "what the recipient opened: the original, bit for bit",
+    "fake.png": "what anybody may decode from it: fake faces",
+    "opened.png": "what the recipient opened: the original pixels",
     "opened-by-flow.png": "what the same key gives through the flow alone: an approximation",
     "audit.json": "the auditor's report",
     "story.json": "everything that was printed, as data",
@@ -60,11 +60,13 @@ def play(session: Session, picture: Picture, store: str) -> tuple[Story, dict[st
 def sheet(story: Story) -> dict[str, bytes]:
     """The demo's pictures by file name, PNG."""
     pictures = story.pictures
+    fakes = "a fake face" if len(story.capture.public_faces) == 1 else "fake faces"
+    whole = "the original, bit for bit" if story.identical else "every sealed face, bit for bit"
     panels = (
         Panel(pictures["original.png"], "What the camera saw", "original.png\nstays with the camera"),
         Panel(pictures["encrypted.png"], "What everybody sees", "encrypted.png (I_enc)\nthe published picture"),
-        Panel(pictures["fake.png"], "What anybody may decode", f"fake.png\na fake face, lambda {LAMBDA}"),
-        Panel(pictures["opened.png"], "What the recipient opens", "opened.png\nthe original, bit for bit"),
+        Panel(pictures["fake.png"], "What anybody may decode", f"fake.png\n{fakes}, lambda {LAMBDA}"),
+        Panel(pictures["opened.png"], "What the recipient opens", f"opened.png\n{whole}"),
         Panel(
             pictures["opened-by-flow.png"],
             "The same by the flow alone",

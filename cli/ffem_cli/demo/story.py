@@ -148,7 +148,7 @@ class Story:
                 "fetched by the digest on the chain, every byte checked against it before it was used",
                 f"encrypted.png: {hidden:,} of {mask.size:,} pixels show ciphertext, "
                 + ("all others are the photo's" if kept else "and others differ from the photo"),
-                f"fake.png: a fake face (lambda {LAMBDA}), which anybody may decode without any key",
+                f"fake.png: what anybody may decode without any key, a fake instead of each face (lambda {LAMBDA})",
                 covered_pixels=hidden,
                 others_unchanged=kept,
                 temperature=LAMBDA,
@@ -209,6 +209,7 @@ class Story:
             self.pictures["opened.png"] = picture
             wrong = differing(self.capture, picture, self.picture)
             before, after = (hashlib.sha256(p.tobytes()).hexdigest() for p in (self.picture, picture))
+            self.identical = before == after
             lost = len(self.capture.public_faces) - len(keys)
             if wrong:
                 raise Tampered(f"{wrong} opened pixels differ from the photo: this is a fault", "please report it")
@@ -218,7 +219,7 @@ class Story:
                 else f"opened.png: all {self.picture.size // 3:,} pixels equal the photo's, bit for bit",
                 f"photo   sha256 {before}",
                 f"opened  sha256 {after}",
-                identical=before == after,
+                identical=self.identical,
                 photo_sha256=before,
                 opened_sha256=after,
             )
