@@ -28,21 +28,6 @@ from .conftest import Cli
 
 ACTS = ["world", "people", "seal", "register", "public", "grant", "release", "open", "flow"]
 ACTS += ["stranger", "mistake", "revoke", "replay", "audit"]
-    "world",
-    "people",
-    "seal",
-    "register",
-    "public",
-    "grant",
-    "release",
-    "open",
-    "flow",
-    "stranger",
-    "mistake",
-    "revoke",
-    "replay",
-    "audit",
-]
 
 
 @dataclass
