@@ -153,6 +153,12 @@ def read_headers(rpc: Rpc, numbers: Sequence[int]) -> dict[int, Header]:
     return {number: header_of(answer) for number, answer in pairs if isinstance(answer, Mapping)}
 
 
+def on_chain(rpc: Rpc, header: Header) -> bool:
+    """Whether the block is (still) the one of its number. Raises ChainUnavailable where the node does not answer."""
+    there = read_headers(rpc, [header.number]).get(header.number)
+    return there is not None and there.hash == header.hash
+
+
 @dataclass(frozen=True)
 class AccountProof:
     """The registry's account at a block: what the proof's nodes (RLP) show under the block's state root."""

@@ -9,12 +9,12 @@ from ffem_chain.audit.findings import Scene, findings, not_served
 from ffem_chain.audit.history import History, rebuild
 from ffem_chain.audit.limits import limits
 from ffem_chain.audit.model import Anomaly, Kind, Report, Severity
-from ffem_chain.audit.proofs import Header, Prover, deployment_in, read_header, read_headers
+from ffem_chain.audit.proofs import Header, Prover, deployment_in, on_chain, read_header, read_headers
 from ffem_chain.audit.source import EventSource, Progress, read_all
 from ffem_chain.audit.timeline import timeline
 from ffem_chain.chain.events import Event
 from ffem_chain.chain.registry import Registry
-from ffem_chain.errors import ChainUnavailable
+from ffem_chain.errors import ChainUnavailable, FfemError
 from ffem_chain.stores.base import Store
 
 PATIENCE = 3_600
@@ -52,16 +52,21 @@ def audit(
         header = read_header(registry.rpc, wanted)
         try:
             report = _audit(registry, source or registry, header, patience, stores, progress)
-            if read_header(registry.rpc, header.number).hash != header.hash:
-                raise _Reorganised
-            return report
+            if on_chain(registry.rpc, header):
+                return report
         except _Reorganised:
-            if isinstance(block, bytes):
-                raise ChainUnavailable(
-                    f"block 0x{block.hex()} is not on the chain of {registry.rpc.name}", "check the hash"
-                ) from None
-            if progress is not None:
-                progress("the chain was reorganised: the audit starts again", 0, 1)
+            pass
+        except FfemError:
+            # Proofs and state of a block that is gone do not fit together: that is nobody's lie.
+            if on_chain(registry.rpc, header):
+                raise
+        if isinstance(block, bytes):
+            raise ChainUnavailable(
+                f"block 0x{block.hex()}, or a log before it, is not on the chain of {registry.rpc.name}",
+                "check the hash, and whether the copy is of this chain",
+            )
+        if progress is not None:
+            progress("the chain was reorganised: the audit starts again", 0, 1)
     raise ChainUnavailable(
         f"the logs of {registry.rpc.name} stay in blocks that are not on its chain",
         "the chain keeps changing, or the RPC (or the synced copy) is not of this chain: try later, or another",

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ffem_chain.audit.copy import HEAD, PER_FILE, PROOF, Copy, Proof, events_file
-from ffem_chain.audit.proofs import Header, Prover, read_header, read_headers
+from ffem_chain.audit.proofs import Header, Prover, on_chain, read_header, read_headers
 from ffem_chain.audit.source import Progress, pieces
 from ffem_chain.chain.events import Event
 from ffem_chain.chain.registry import Registry
@@ -63,15 +63,17 @@ def sync(registry: Registry, folder: Path, *, confirmations: int = 1, progress: 
                 removed += len(start.logs) - len(kept.logs)
                 _write(folder, kept, len(kept.logs), shorter=True)
             copy = _extended(registry, folder, kept, header, progress)
-            if read_header(registry.rpc, header.number).hash == header.hash and _on_chain(registry, copy, kept):
-                try:
-                    copy = _proven(registry, copy, header)
-                except Tampered:
+            try:
+                copy = _proven(registry, copy, header)
+            except Tampered:
+                if on_chain(registry.rpc, header) and _new_on_chain(registry, copy, kept):
                     _restore(folder, before, copy)
                     raise
-                _write(folder, copy, len(kept.logs))
-                had = len(before.logs) if before else 0
-                return Synced(copy, len(copy.logs) - had + removed, removed, copy.proof is not None)
+            else:
+                if on_chain(registry.rpc, header) and _new_on_chain(registry, copy, kept):
+                    _write(folder, copy, len(kept.logs))
+                    had = len(before.logs) if before else 0
+                    return Synced(copy, len(copy.logs) - had + removed, removed, copy.proof is not None)
             start = load(folder) or _nothing(registry)
         raise ChainUnavailable("the chain keeps being reorganised while it is read", "try again later")
 
@@ -116,7 +118,7 @@ def _rolled_back(registry: Registry, copy: Copy, header: Header) -> Copy:
     return _nothing(registry)
 
 
-def _on_chain(registry: Registry, copy: Copy, kept: Copy) -> bool:
+def _new_on_chain(registry: Registry, copy: Copy, kept: Copy) -> bool:
     """Whether the blocks of all new events are on the chain."""
     new: Sequence[Event] = copy.logs[len(kept.logs) :]
     blocks = sorted({event.block for event in new})

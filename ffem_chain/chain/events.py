@@ -267,5 +267,5 @@ def decode(log: Mapping[str, Any]) -> Event:
             log_index=int(log["logIndex"]),
             **values,
         )
-    except (DecodingError, EncodingError, ValueError, KeyError, TypeError) as error:
+    except (DecodingError, EncodingError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"a log of the registry cannot be read: {error}") from None
