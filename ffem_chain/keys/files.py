@@ -28,9 +28,9 @@ def write_private(path: Path, data: bytes, *, replace: bool = True) -> None:
         else:
             _link(part, path)
         _sync_folder(path.parent)
-    except FileExistsError:
-        raise InputError(f"{path.name} exists already", "move it away first; nothing was changed") from None
     except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            raise InputError(f"{path.name} exists already", "move it away first; nothing was changed") from None
         raise InputError(
             f"{path.name} cannot be written: {error.strerror}", "free some space or choose another folder"
         ) from None

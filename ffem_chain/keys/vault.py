@@ -86,6 +86,8 @@ class Vault:
     @contextmanager
     def edit(self) -> Iterator[dict[str, Any]]:
         """`with vault.edit() as data:` locks, reads, writes back what `data` became. Exceptions write nothing."""
+        if self._lock.is_locked:
+            raise RuntimeError("an edit within an edit: the outer one would write over the inner one")
         try:
             with self._lock:
                 content = self.read()

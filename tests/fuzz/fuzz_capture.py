@@ -1,8 +1,9 @@
 """Coverage-guided fuzzing of what reads untrusted bytes: `python tests/fuzz/fuzz_capture.py CORPUS [options]`.
 
 Options are those of libFuzzer, such as -max_total_time=600. The corpus folder is filled from the test vectors at the
-start. An input's first byte picks the reader. A reader may refuse by an FfemError; anything else is a finding, and so
-is a capture that is accepted but not written again byte for byte.
+start. An input's first byte picks the reader; readers are instrumented, so that each keeps inputs of its own. A reader
+may refuse by an FfemError; anything else is a finding, and so is a capture that is accepted but not written again byte
+for byte.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def _canonical(data: bytes) -> bytes:
         return data
 
 
+@atheris.instrument_func
 def read_capture(files: dict[str, bytes]) -> None:
     """Read four files; what is accepted must be what would be written."""
     assert Capture.from_files(files).to_files() == files
@@ -56,31 +58,37 @@ def _with(name: str, data: bytes) -> dict[str, bytes]:
     return {**files, MANIFEST: _canonical(json.dumps(manifest).encode())}
 
 
+@atheris.instrument_func
 def read_manifest(data: bytes) -> None:
     """A manifest as it comes."""
     read_capture({**GOOD, MANIFEST: data})
 
 
+@atheris.instrument_func
 def read_manifest_json(data: bytes) -> None:
     """A manifest put in its canonical form."""
     read_capture({**GOOD, MANIFEST: _canonical(data)})
 
 
+@atheris.instrument_func
 def read_pose(data: bytes) -> None:
     """A pose.json that the manifest vouches for."""
     read_capture(_with(POSE, _canonical(data)))
 
 
+@atheris.instrument_func
 def read_faces(data: bytes) -> None:
     """A faces.cbor that the manifest vouches for."""
     read_capture(_with(FACES, data))
 
 
+@atheris.instrument_func
 def read_small_faces(data: bytes) -> None:
     """CBOR alone, for the walk that comes before the decoder."""
     cborcheck.check("bytes", data, max_items=64, max_depth=4)
 
 
+@atheris.instrument_func
 def read_image(data: bytes) -> None:
     """An image.png, decoded."""
     read_capture(_with(IMAGE, data))
@@ -89,6 +97,7 @@ def read_image(data: bytes) -> None:
     assert pixels.shape == (head.height, head.width, 3)
 
 
+@atheris.instrument_func
 def read_grant(data: bytes) -> None:
     """Scope, payload and request key."""
     if len(data) == 43:
@@ -98,11 +107,13 @@ def read_grant(data: bytes) -> None:
         parse_request_key(data)
 
 
+@atheris.instrument_func
 def read_vault(data: bytes) -> None:
     """A vault as far as it shows without its passphrase."""
     check_vault(data)
 
 
+@atheris.instrument_func
 def read_keystore(data: bytes) -> None:
     """A wallet's keystore before its passphrase is tried."""
     parse_keystore(data)
