@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,15 @@ from ffem_chain.stores.base import MAX_BYTES
 from ffem_chain.stores.cid import RAW, Cid, digest_of_cid
 from ffem_chain.stores.kuborpc import Daemon, Progress, Refusal
 
-_LONGEST_ANSWER = unixfs.MAX_BLOCK + 64 * 1024
 _LOOK_SECONDS = 5.0  # a block that is there comes in milliseconds; js-ipfs waits for a missing one
 _MISSING = ("not found", "could not find", "timed out", "deadline exceeded")
-_IMPORT = {"cid_version": 1, "raw_leaves": True, "chunker": f"size-{unixfs.CHUNK}", "wrap_with_directory": True}
+_IMPORT = {
+    "cid_version": 1,
+    "raw_leaves": True,
+    "chunker": f"size-{unixfs.CHUNK}",
+    "wrap_with_directory": True,
+    "pin": False,
+}
 
 
 class _Missing(StoreUnavailable):
@@ -32,11 +36,11 @@ class KuboStore:
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
         """`timeout` in seconds is what the daemon gets for one answer. Raises InputError. Connects to nothing yet."""
-        self._daemon = Daemon(url, timeout, _LONGEST_ANSWER)
+        self._daemon = Daemon(url, timeout, unixfs.MAX_BLOCK + 1)
         self.name = self._daemon.name
 
     def put(self, files: Mapping[str, bytes]) -> str:
-        """See `Store.put`. Raises Tampered, keeping no pin, where the daemon made other content of the files.
+        """See `Store.put`. Raises Tampered, with nothing pinned, where the daemon made other content of the files.
 
         js-ipfs loses file names of one letter, and is then refused so.
         """
@@ -45,16 +49,15 @@ class KuboStore:
 
         def add(client: Any) -> str:
             uploads = [_Upload(name, data, progress) for name, data in files.items()]
-            entries = client.add(*uploads, **_IMPORT, pin=True, opts={"cid-base": "base32"})
+            entries = client.add(*uploads, **_IMPORT, opts={"cid-base": "base32"})
             return str([entry["Hash"] for entry in entries if entry["Name"] == ""][-1])
 
-        added = self._daemon.ask(add, progress)
-        if added != root:
-            with suppress(StoreUnavailable, FormatError):
-                self.unpin(added)
+        if self._daemon.ask(add, progress) != root:
             raise Tampered(
                 f"{self.name} made other content of the files than was sent", "check the daemon's import settings"
             )
+        # Not pinned as it is added: js-ipfs would pin each file besides, and keep it when the directory is unpinned.
+        self._daemon.ask(lambda client: client.pin.add(root))
         return root
 
     def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:

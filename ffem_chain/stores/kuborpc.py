@@ -32,6 +32,10 @@ _MULTIADDR = re.compile(r"/(ip4|ip6|dns)/([^/]+)/tcp/([0-9]{1,5})(?:/(https?))?/
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _HINT = "use http://127.0.0.1:5001, https://USER:PASSWORD@HOST:PORT or /ip4/127.0.0.1/tcp/5001"
 _PIECE = 64 * 1024
+# Answers other than blocks are JSON, the longest that of an upload of 64 files with names of 255 bytes. Nesting is
+# bounded before anything is parsed: a library below web3 lifts Python's recursion limit beyond what the stack holds.
+_LONGEST_JSON = 128 * 1024
+_MOST_BRACKETS = 1_000
 _WORKING_DAEMON = "check that the address and port are those of the RPC of an IPFS daemon (5001, not its gateway)"
 # What the client library, or Python under it, raises over an answer that is no answer of the RPC.
 _NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, exceptions.Error)
@@ -63,7 +67,9 @@ def parse_address(text: str) -> Address:
     auth = None
     if parts.username is not None:
         auth = (unquote(parts.username).encode(), unquote(parts.password or "").encode())
-    return _address(parts.scheme, host, port_number or (443 if parts.scheme == "https" else 80), parts.path, auth)
+    if port_number is None:
+        port_number = 443 if parts.scheme == "https" else 80
+    return _address(parts.scheme, host, port_number, parts.path, auth)
 
 
 def _address(scheme: str, host: str, port: int, path: str, auth: tuple[bytes, bytes] | None) -> Address:
@@ -88,7 +94,7 @@ def _address(scheme: str, host: str, port: int, path: str, auth: tuple[bytes, by
 
 
 class _Session(requests.Session):
-    """HTTP with answers of at most `limit` bytes, read in at most `seconds`; no redirects, nothing from the
+    """HTTP with bounded answers (`limit` is for a block), read in at most `seconds`; no redirects, nothing from the
     environment but REQUESTS_CA_BUNDLE."""
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -103,10 +109,13 @@ class _Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **{**kwargs, "stream": True})
+        is_block = response.ok and urlsplit(request.url or "").path.endswith("/block/get")
         try:
             if 300 <= response.status_code < 400:
                 raise ValueError("redirected")
-            body = self._read(response.raw)
+            body = self._read(response.raw, self._limit if is_block else _LONGEST_JSON)
+            if not is_block and body.count(b"[") + body.count(b"{") > _MOST_BRACKETS:
+                raise ValueError("nested too deeply")
         except BaseException:
             response.close()
             raise
@@ -114,11 +123,11 @@ class _Session(requests.Session):
         response.raw = io.BytesIO(body)
         return response
 
-    def _read(self, raw: urllib3.HTTPResponse) -> bytes:
+    def _read(self, raw: urllib3.HTTPResponse, limit: int) -> bytes:
         end, body = time.monotonic() + self._seconds, bytearray()
         while piece := raw.read1(_PIECE, decode_content=False):
             body += piece
-            if len(body) > self._limit:
+            if len(body) > limit:
                 raise ValueError("larger than any answer of the RPC")
             if time.monotonic() > end:
                 raise requests.Timeout("trickled")
@@ -165,7 +174,7 @@ class Daemon:
     """A daemon's RPC. Every failure is a StoreUnavailable."""
 
     def __init__(self, address: str, timeout: float, limit: int) -> None:
-        """`timeout` in seconds for one answer, `limit` its size in bytes. Raises InputError. Connects to nothing."""
+        """`timeout` in seconds for one answer, `limit` for a block's bytes. Raises InputError. Connects to nothing."""
         if not 0 < timeout < 86_400:
             raise InputError("the time that an IPFS daemon gets for an answer must be above 0 s and below a day")
         self._address, self.timeout, self._limit = parse_address(address), timeout, limit

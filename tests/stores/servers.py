@@ -59,8 +59,11 @@ def proxy(port: int, alter: Alter) -> Iterator[str]:
 
 
 @contextmanager
-def raw(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """URL of a server that reads the head of a question and lets `answer` do what it likes until the event is set."""
+def raw(answer: Callable[[socket.socket, threading.Event], None], heads: list[str] | None = None) -> Iterator[str]:
+    """URL of a server that reads the head of a question and lets `answer` do what it likes until the event is set.
+
+    `heads` collects what was asked.
+    """
     listener, end = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -68,6 +71,8 @@ def raw(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[st
             head = b""
             while b"\r\n\r\n" not in head and (piece := connection.recv(4096)):
                 head += piece
+            if heads is not None:
+                heads.append(head.decode("latin-1"))
             answer(connection, end)
 
     def accept() -> None:
