@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cbor2
@@ -38,6 +38,7 @@ VERSION = 1
 IMAGE, POSE, FACES, MANIFEST = "image.png", "pose.json", "faces.cbor", "manifest.json"
 LIMITS = {IMAGE: 256 << 20, POSE: 1 << 20, FACES: 512 << 20, MANIFEST: 64 << 10}
 _FACE_FIELDS = 7
+_MOST_BRACKETS = 4 * (MAX_FACES + 1)
 _HEX_FIELDS = ("uid", "album_salt", "model_id", "key_commit")
 
 
@@ -46,6 +47,9 @@ def _json(value: Any) -> bytes:
 
 
 def _load_json(data: bytes, name: str) -> Any:
+    # Bounded before parsing: a library below web3 lifts Python's recursion limit beyond what the stack holds.
+    if data.count(b"[") + data.count(b"{") > _MOST_BRACKETS:
+        raise FormatError(f"{name} is damaged")
     try:
         value = json.loads(data)
         canonical = _json(value)
@@ -98,16 +102,17 @@ def _pose_entry(face: PublicFace) -> dict[str, Any]:
     }
 
 
+def _dump_faces(faces: Iterable[SealedFace]) -> bytes:
+    entries = [[f.index, f.commit, f.z, f.exact_nonce, f.exact, f.geometry_nonce, f.geometry] for f in faces]
+    return cbor2.dumps({"faces": entries, "version": VERSION})
+
+
 def to_files(capture: Capture) -> dict[str, bytes]:
     """See `Capture.to_files`."""
-    faces = [
-        [f.index, f.commit, f.z, f.exact_nonce, f.exact, f.geometry_nonce, f.geometry]
-        for f in sorted(capture.faces, key=lambda f: f.index)
-    ]
     files = {
         IMAGE: capture.image_png,
         POSE: _json({"faces": [_pose_entry(face) for face in capture.public_faces], "version": VERSION}),
-        FACES: cbor2.dumps({"faces": faces, "version": VERSION}),
+        FACES: _dump_faces(sorted(capture.faces, key=lambda face: face.index)),
     }
     head = capture.manifest
     manifest: dict[str, Any] = {
@@ -209,19 +214,19 @@ def _read_faces(data: bytes, head: Manifest, public: tuple[PublicFace, ...]) -> 
     cborcheck.check(FACES, data, max_items=6 + (1 + _FACE_FIELDS) * len(sealed), max_depth=3)
     try:
         raw = cbor2.loads(data)
-        canonical = cbor2.dumps(raw)
     except (cbor2.CBORError, ValueError):
         raise FormatError("faces.cbor is damaged") from None
-    if canonical != data:
-        raise FormatError("faces.cbor is not in its canonical form")
     raw = _fields(raw, {"faces", "version"}, FACES)
     entries = raw["faces"]
     _integer(raw["version"], VERSION, VERSION, "the version of faces.cbor")
     if not isinstance(entries, list) or len(entries) != len(sealed):
         raise FormatError("faces.cbor does not match pose.json")
-    return tuple(
+    faces = tuple(
         _read_face(entry, index, head, public[index].box) for entry, index in zip(entries, sealed, strict=True)
     )
+    if _dump_faces(faces) != data:
+        raise FormatError("faces.cbor is not in its canonical form")
+    return faces
 
 
 def _face_length(head: Manifest, box: Box) -> int:
