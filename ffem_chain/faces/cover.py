@@ -33,7 +33,7 @@ def smooth_fill(picture: Picture, hidden: Mask) -> Picture:
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     seen = (~hidden).astype(np.uint8)
     colour = cv2.resize(picture * seen[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    weight = cv2.resize(seen * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    weight = cv2.resize(seen * np.uint8(255), size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     filled = np.clip(_push_pull(colour, weight) + 0.5, 0, 255).astype(np.uint8)
     if shrink < 1:
         filled = np.asarray(cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -34,7 +34,7 @@ def _masks(size: int) -> tuple[Float, Float, Float]:
     """(head, hair, neck), each float32 (2m, 2m, 1) in [0, 1]."""
     y, x = (np.mgrid[: 2 * size, : 2 * size].astype(np.float32) + 0.5) / size - 0.5
     above = y < 0.42
-    outline = np.where(above, _ellipse(x, y - 0.42, 0.57, 0.72), _ellipse(x, y - 0.42, 0.57, 0.60))
+    outline = _ellipse(x, (y - 0.42) * np.where(above, 1 / 0.72, 1 / 0.60).astype(np.float32), 0.57, 1)
     head = _ramp((1 - outline) / 0.16)
     hair = _ramp((_ellipse(x, y - 0.50, 0.50, 0.54) - 0.97) / 0.20) * _ramp((0.5 - y) / 0.35)
     neck = _ramp((0.38 + 0.3 * np.maximum(0, y - 1) - np.abs(x - 0.5)) / 0.16) * _ramp((y - 0.55) / 0.2)

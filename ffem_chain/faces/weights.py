@@ -124,9 +124,13 @@ def load_bytes(data: bytes, name: str) -> Model:
     return Model(name, hashlib.sha256(data).digest(), glow.eval(), steps)
 
 
-@cache
 def load_model(name: str = DEFAULT_MODEL) -> Model:
-    """The model `name` that is shipped with the library. InputError where there is none of that name."""
+    """The model `name` that is shipped with the library, loaded once. InputError where there is none of that name."""
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Model:
     torch.set_num_threads(min(_THREADS, torch.get_num_threads()))
     data = resources.files("ffem_chain.faces").joinpath("data")
     names = sorted(entry.name.removesuffix(".safetensors") for entry in data.iterdir() if "safetensors" in entry.name)
