@@ -131,7 +131,8 @@ def read_file(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid TOML: {error}", "correct it, or move it away") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        hint = "check its permissions, or choose another folder with FFEM_HOME"
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint) from None
     profiles = data.get("profiles", {})
     if not isinstance(profiles, dict) or not all(isinstance(entry, dict) for entry in profiles.values()):
         raise InputError(f"{path}: each profile is a section [profiles.NAME]")

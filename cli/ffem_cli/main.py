@@ -135,8 +135,13 @@ def run(arguments: Sequence[str]) -> int:
         return fail(message or "a command is missing", "ffem --help", USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", "what was begun can be called again: it goes on where it stopped", INTERRUPTED)
+    except SystemExit as error:
+        # Typer leaves in this way where whoever read stdout has gone, and after it completed words for a shell.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return PIPE
     except BrokenPipeError:
-        # Whoever read stdout has gone; the interpreter must not complain about it when it flushes.
+        # The same on the last flush; the interpreter must not complain about it when it flushes again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE
     except OSError as error:

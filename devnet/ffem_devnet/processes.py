@@ -6,6 +6,7 @@ the meantime is never taken for ours, let alone stopped.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
@@ -99,8 +100,10 @@ def launch(
     """Start a server with its output appended to `log`.
 
     `detached` servers outlive this process and its terminal; others stay in its group, and end with it on Ctrl-C or
-    `timeout`. Raises ServerFailed where the program cannot be started.
+    `timeout`. Our own variables, a passphrase among them, are not passed on. Raises ServerFailed where the program
+    cannot be started.
     """
+    passed = {name: text for name, text in (environment or os.environ).items() if not name.startswith("FFEM_")}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         try:
@@ -110,7 +113,7 @@ def launch(
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=detached,
-                env=None if environment is None else dict(environment),
+                env=passed,
                 cwd=log.parent,
             )
         except OSError as error:

@@ -50,6 +50,7 @@ def _answer(status: DevnetStatus, keys: bool) -> Answer:
     ]
     data: dict[str, Any] = {
         "running": status.running,
+        "engine": status.engine,
         "url": status.url,
         "registry": status.registry,
         "chain_id": status.chain_id,
@@ -61,7 +62,9 @@ def _answer(status: DevnetStatus, keys: bool) -> Answer:
     }
     if not status.running:
         return Answer({**data, "wallets": []}, ("no devnet is running",))
-    blocks: list[str | Table] = [f"chain     {status.url} (id {status.chain_id}, process {status.pid})"]
+    blocks: list[str | Table] = [
+        f"chain     {status.url} ({status.engine}, id {status.chain_id}, process {status.pid})"
+    ]
     blocks.append(f"registry  {status.registry or 'none'}")
     blocks.append(f"store     {status.ipfs_url if status.ipfs_running else 'no IPFS daemon; local folders work'}")
     blocks.append(f"{_LABEL}:")
