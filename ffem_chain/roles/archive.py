@@ -90,21 +90,9 @@ class Archive:
         members = self._members(keepers, threshold)
         if not name.strip() or len(name) > 200:
             raise InputError("an album needs a name of at most 200 characters")
-        with self.vault.edit() as data:
-            albums = self._section(data)["albums"]
-            key = next((k for k, entry in albums.items() if entry["name"] == name), None)
-            if key is None:
-                salt = secrets.token_bytes(32)
-                key = album_id(self.wallet, salt).hex()
-                epochs = {"1": Secret.random().to_secret_bytes()}
-                albums[key] = {
-                    "name": name,
-                    "salt": salt,
-                    "owner": self.wallet,
-                    "epoch": 1,
-                    "epochs": epochs,
-                }
-        album = self.album(bytes.fromhex(key))
+        if not any(known.name == name for known in self.albums()):
+            self._new_album(name)
+        album = next(known for known in self.albums() if known.name == name)
         if album.owner != self.wallet:
             raise InputError(f"album {name!r} in this vault belongs to {album.owner}")
         if self.registry.events([AlbumCreated], album=album.album_id):
@@ -117,6 +105,21 @@ class Archive:
         for epoch in range(2, album.epoch + 1):
             self.registry.open_epoch(album.album_id, tree.key_commit(self.epoch_secret(album, epoch), "epoch"))
         return album
+
+    def _new_album(self, name: str) -> None:
+        """Write an album to the vault, unless another process has."""
+        with self.vault.edit() as data:
+            albums = self._section(data)["albums"]
+            if any(entry["name"] == name for entry in albums.values()):
+                return
+            salt = secrets.token_bytes(32)
+            albums[album_id(self.wallet, salt).hex()] = {
+                "name": name,
+                "salt": salt,
+                "owner": self.wallet,
+                "epoch": 1,
+                "epochs": {"1": Secret.random().to_secret_bytes()},
+            }
 
     def _members(self, keepers: Sequence[str], threshold: int) -> list[str]:
         """The wallets of a keeper set, the owner where none is named. Raises InputError."""

@@ -261,7 +261,7 @@ def _revoked(results: list[RevokeResult], others: list[Route]) -> Answer:
         blocks.append(f"{one.grant_id.hex()[: lookup.SHOWN]}  {describe(one.scope)} to {one.recipient}")
         blocks.append(f"  {one.text}")
     if routes:
-        blocks.append(f"{count(len(routes), 'other route')} stay open:")
+        blocks.append(f"still open: {count(len(routes), 'other route')}")
         blocks += [f"  {route.grant_id.hex()[: lookup.SHOWN]}  {route.recipient}  {route.text}" for route in routes]
     else:
         blocks.append("no other route that this deployment records stays open; copies are out of reach")

@@ -28,11 +28,13 @@ from ffem_chain.chain.events import CaptureRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.rpc import wait_until
 from ffem_chain.chain.types import album_id
+from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.vault import Vault
 from ffem_cli.main import run
 from ffem_devnet.anvil import Anvil
 
 PASSPHRASE = "correct horse battery staple"
-PEOPLE = ("owner", "bob", "keeper", "carol", "stranger")
+PEOPLE = ("owner", "bob", "keeper", "carol", "stranger", "visitor")
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,11 @@ class World:
         album = album_id(self.address(name), salt)
         registry.register_capture(album, uid, there.digest, there.key_commit, 1, there.slot)
         return there.album.hex(), album.hex()
+
+    def drop_keys(self, name: str) -> None:
+        """Forget somebody's private encryption keys, as a vault that was not kept does."""
+        with Vault.open(self.home / "wallets" / f"{name}.vault", Secret(PASSPHRASE.encode())).edit() as data:
+            data["keyring"] = {}
 
     def rpc(self, method: str, *params: Any) -> Any:
         """Call the development chain directly."""
