@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import requests
-
-from ffem_chain.chain.events import Event, decode, layouts
+from ffem_chain.chain.events import Event, decode
+from tests.support.rpc_proxy import RpcProxy, error
 
 # (method, parameters, the honest result) -> what is answered instead
 Edit = Callable[[str, list[Any], Any], Any]
@@ -25,44 +21,17 @@ class Refuses(Exception):
 def lying(url: str, edit: Edit) -> Iterator[str]:
     """URL of a node that answers like `url`, edited."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def hook(question: dict[str, Any], ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        answer = ask()
+        if "result" not in answer:
+            return answer
+        try:
+            return {**answer, "result": edit(question["method"], question.get("params", []), answer["result"])}
+        except Refuses as refusal:
+            return error(question, str(refusal), -32601)
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answers = requests.post(url, json=asked, timeout=30).json()
-            many = isinstance(asked, list)
-            pairs = zip(asked, answers, strict=True) if many else [(asked, answers)]
-            edited = [_edited(question, answer, edit) for question, answer in pairs]
-            body = json.dumps(edited if many else edited[0]).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def _edited(question: dict[str, Any], answer: dict[str, Any], edit: Edit) -> dict[str, Any]:
-    if "result" not in answer:
-        return answer
-    try:
-        return {**answer, "result": edit(question["method"], question.get("params", []), answer["result"])}
-    except Refuses as refusal:
-        return {"jsonrpc": "2.0", "id": answer["id"], "error": {"code": -32601, "message": str(refusal)}}
+    with RpcProxy(url, hook) as proxy:
+        yield proxy.url
 
 
 def on_logs(change: Callable[[dict[str, Any], Event], dict[str, Any] | None]) -> Edit:
@@ -111,8 +80,3 @@ def without_proofs(inner: Edit) -> Edit:
 def honest(_: str, __: list[Any], result: Any) -> Any:
     """Change nothing."""
     return result
-
-
-def topic_of(kind: type[Event]) -> str:
-    """First topic of an event, as in JSON."""
-    return "0x" + layouts()[kind].topic.hex()

@@ -13,9 +13,9 @@ from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session, has_secret
 
 if TYPE_CHECKING:
+    from ffem_chain.audit.copy import Copy
     from ffem_chain.audit.model import Anomaly, Report
     from ffem_chain.audit.source import EventSource, Progress
-    from ffem_chain.audit.sync import Synced
     from ffem_chain.audit.views import Scopes
     from ffem_chain.chain.registry import Registry
 
@@ -141,7 +141,9 @@ def sync(
         raise InputError(f"{car} exists already", "move it away first, or choose another name")
     with session.out.progress(100) as bar:
         done = run(registry, place, confirmations=session.config.whole("confirmations"), progress=_percent(bar))
-    cid = _publish(session, place, done, car) if publish or car is not None else None
+    if car is not None:
+        _export(done.copy, car)
+    cid = _publish(session, place, done.copy) if publish else None
     copy = done.copy
     data = {
         "deployment": copy.deployment,
@@ -243,16 +245,22 @@ def _scopes(session: Session, report: Report, wanted: bool | None) -> Scopes:
     return found
 
 
-def _publish(session: Session, folder: Path, done: Synced, car: Path | None) -> str:
+def _publish(session: Session, folder: Path, copy: Copy) -> str:
     """Put the copy into the store, in place of the one that was put there before."""
     from ffem_chain.keys.files import write_private
 
     store, note = session.store(), folder / "published"
-    cid = store.put(done.copy.files())
+    cid = store.put(copy.files())
     former = note.read_text("utf-8").strip() if note.exists() else ""
     write_private(note, f"{cid}\n".encode())
     if former and former != cid:
         store.unpin(former)
-    if car is not None:
-        store.export_car(cid, car)
     return cid
+
+
+def _export(copy: Copy, car: Path) -> None:
+    """Write the copy as a CAR file; no store is needed for that."""
+    from ffem_chain.stores.memory import MemoryStore
+
+    store = MemoryStore()
+    store.export_car(store.put(copy.files()), car)
