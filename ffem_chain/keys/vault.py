@@ -145,7 +145,7 @@ def _parse(data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
         cborcheck.check("the vault's header", header, max_items=13, max_depth=2)
         inner = cbor2.loads(header)
         version, kdf = inner["v"], inner["kdf"]
-        canonical = cbor2.dumps(outer) == data and cbor2.dumps(inner) == header
+        canonical = tuple(outer) == _FIELDS and cbor2.dumps(outer) == data and cbor2.dumps(inner) == header
     except (FormatError, cbor2.CBORError, KeyError, TypeError, ValueError):
         raise damaged from None
     if version != VERSION:

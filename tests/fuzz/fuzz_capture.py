@@ -32,6 +32,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 GOOD = {
     name: base64.b64decode(data) for name, data in json.loads((VECTORS / "capture.json").read_text())["files"].items()
 }
+BODIES = [body for face in Capture.from_files(GOOD).faces for body in (face.z, face.exact, face.geometry)]
 MANIFEST, POSE, FACES, IMAGE = "manifest.json", "pose.json", "faces.cbor", "image.png"
 
 
@@ -83,6 +84,14 @@ def read_faces(data: bytes) -> None:
 
 
 @atheris.instrument_func
+def read_faces_skeleton(data: bytes) -> None:
+    """A faces.cbor whose long values are marks, put back here, so that mutations meet the structure."""
+    for number, body in enumerate(BODIES):
+        data = data.replace(b"<%d>" % number, body)
+    read_capture(_with(FACES, data))
+
+
+@atheris.instrument_func
 def read_small_faces(data: bytes) -> None:
     """CBOR alone, for the walk that comes before the decoder."""
     cborcheck.check("bytes", data, max_items=64, max_depth=4)
@@ -98,13 +107,22 @@ def read_image(data: bytes) -> None:
 
 
 @atheris.instrument_func
-def read_grant(data: bytes) -> None:
-    """Scope, payload and request key."""
-    if len(data) == 43:
-        assert Scope.unpack(data).pack() == data
+def read_scope(data: bytes) -> None:
+    """A scope; what is accepted packs to the same bytes."""
+    assert Scope.unpack(data).pack() == data
+
+
+@atheris.instrument_func
+def read_payload(data: bytes) -> None:
+    """A grant's payload behind a byte with its suite (2 bits) and number of keepers (4 bits)."""
     if data:
         parse_payload(data[1:], data[0] & 3, data[0] >> 4)
-        parse_request_key(data)
+
+
+@atheris.instrument_func
+def read_request_key(data: bytes) -> None:
+    """A request key as it is on the chain."""
+    parse_request_key(data)
 
 
 @atheris.instrument_func
@@ -124,9 +142,12 @@ TARGETS: tuple[Callable[[bytes], None], ...] = (
     read_manifest_json,
     read_pose,
     read_faces,
+    read_faces_skeleton,
     read_small_faces,
     read_image,
-    read_grant,
+    read_scope,
+    read_payload,
+    read_request_key,
     read_vault,
     read_keystore,
 )
@@ -153,20 +174,24 @@ def seed(folder: Path) -> None:
             "mac": "00" * 32,
         },
     }
+    skeleton = GOOD[FACES]
+    for number, body in enumerate(BODIES):
+        skeleton = skeleton.replace(body, b"<%d>" % number)
     grants = json.loads((VECTORS / "grants.json").read_text())["cases"]
     seeds = [
         (read_manifest, GOOD[MANIFEST]),
         (read_manifest_json, GOOD[MANIFEST]),
         (read_pose, GOOD[POSE]),
         (read_faces, GOOD[FACES]),
-        (read_small_faces, bytes.fromhex("a2656661636573818401410a02616167766572a16178")),
+        (read_faces_skeleton, skeleton),
+        (read_small_faces, bytes.fromhex("a2656661636573818401410a6161a06776657273696f6e01")),
         (read_image, GOOD[IMAGE]),
         *(
-            (read_grant, bytes([case["suite"] | case["keepers"] << 4]) + bytes.fromhex(case["sealed"][1]))
+            (read_payload, bytes([case["suite"] | case["keepers"] << 4]) + bytes.fromhex(case["sealed"][1]))
             for case in grants
         ),
-        (read_grant, bytes.fromhex(grants[0]["scope"])),
-        (read_grant, bytes.fromhex(grants[1]["request"]["public"])),
+        (read_scope, bytes.fromhex(grants[0]["scope"])),
+        *((read_request_key, bytes.fromhex(case["request"]["public"])) for case in grants),
         (read_vault, bytes.fromhex(json.loads((VECTORS / "vault.json").read_text())["file"])),
         (read_keystore, json.dumps(keystore).encode()),
     ]
