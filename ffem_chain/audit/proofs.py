@@ -22,6 +22,7 @@ from ffem_chain.chain.rpc import Rpc
 from ffem_chain.errors import ChainUnavailable, FfemError, FormatError, Tampered
 
 _HINT = "use another RPC: this one contradicts itself"
+_OTHER = "use another RPC"
 # Header fields in the order in which they are hashed; the later ones came with forks and may be absent.
 _BYTES = 0
 _NUMBER = 1
@@ -56,23 +57,32 @@ def calls(rpc: Rpc, questions: Sequence[tuple[str, list[Any]]]) -> list[Any]:
     """Answers to many JSON-RPC calls, in batches. Raises ChainUnavailable where one of them fails."""
     found: list[Any] = []
     for start in range(0, len(questions), _BATCH):
-        part = list(questions[start : start + _BATCH])
-        with rpc.guard():
-            answers = rpc.provider.make_batch_request(part)  # type: ignore[arg-type]
-        listed: list[Any] = list(answers) if isinstance(answers, list) else [answers]
-        if len(listed) != len(part):
-            raise ChainUnavailable(
-                f"the chain at {rpc.name} does not answer {part[0][0]} in batches", "use another RPC"
-            )
-        for (method, _), answer in zip(part, listed, strict=True):
-            if not isinstance(answer, dict) or answer.get("error") is not None or "result" not in answer:
-                error = answer.get("error") if isinstance(answer, dict) else None
-                words = error.get("message") if isinstance(error, dict) else error
-                raise ChainUnavailable(
-                    f"the chain at {rpc.name} refuses {method}: {str(words)[:200]}", "use another RPC"
-                )
-            found.append(answer["result"])
+        found += _batch(rpc, list(questions[start : start + _BATCH]))
     return found
+
+
+def _batch(rpc: Rpc, part: list[tuple[str, list[Any]]]) -> list[Any]:
+    """Answers to one batch, in smaller ones where the node takes only those."""
+    try:
+        with rpc.guard():
+            answers: Any = rpc.provider.make_batch_request(part)  # type: ignore[arg-type]
+        listed = answers if isinstance(answers, list) else [answers]
+        if len(listed) != len(part):
+            raise ChainUnavailable(f"the chain at {rpc.name} answers {len(listed)} of {len(part)} calls", _OTHER)
+        return [_result(rpc, method, answer) for (method, _), answer in zip(part, listed, strict=True)]
+    except ChainUnavailable:
+        if len(part) == 1:
+            raise
+        half = len(part) // 2
+        return _batch(rpc, part[:half]) + _batch(rpc, part[half:])
+
+
+def _result(rpc: Rpc, method: str, answer: Any) -> Any:
+    if isinstance(answer, dict) and answer.get("error") is None and "result" in answer:
+        return answer["result"]
+    error = answer.get("error") if isinstance(answer, dict) else None
+    words = error.get("message") if isinstance(error, dict) else error
+    raise ChainUnavailable(f"the chain at {rpc.name} refuses {method}: {str(words)[:200]}", _OTHER)
 
 
 def _raw(value: Any) -> bytes:

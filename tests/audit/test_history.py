@@ -57,14 +57,15 @@ def test_the_whole_storage_is_rebuilt_from_events(story: Story) -> None:
     assert {type(event) for event in report.history.events} == set(ev.KINDS)
 
 
-def test_the_root_is_the_one_of_the_trie() -> None:
-    values = {secrets.token_bytes(32): number * 7919 for number in range(200)}
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 17, 400])
+def test_the_root_is_the_one_of_the_trie(count: int) -> None:
+    """Against py-trie, with values of every length; zeros are not in the trie."""
+    values = {secrets.token_bytes(32): secrets.randbits(8 * (1 + number % 32)) for number in range(count)}
     slow = HexaryTrie({}, prune=True)
-    for slot, value in reversed(values.items()):
+    for slot, value in values.items():
         if value:
             slow[keccak(slot)] = rlp.encode(value)
-    assert storage_root(values) == slow.root_hash
-    assert storage_root({b"\1" * 32: 0}) == storage_root({}) == keccak(rlp.encode(b""))
+    assert storage_root(values) == storage_root({**values, b"\1" * 32: 0}) == slow.root_hash
 
 
 @pytest.mark.parametrize("proofs", [True, False])
@@ -230,3 +231,20 @@ def test_code_is_checked(story: Story) -> None:
 
 def test_an_honest_proxy_changes_nothing(story: Story) -> None:
     assert heard(story, honest).complete
+
+
+def test_nodes_that_limit_batches(story: Story) -> None:
+    """Whether they answer a large batch with one error or with too few answers, smaller ones are asked."""
+    registry = story.world.registry(9)
+    whole, batch = audit(registry), registry.rpc.provider.make_batch_request
+    refusal = {"jsonrpc": "2.0", "id": None, "error": {"code": -32005, "message": "batch too large"}}
+    for refused in ([refusal], refusal, []):
+
+        def limited(part: Any, refused: Any = refused) -> Any:
+            return batch(part) if len(part) <= 3 else refused
+
+        registry.rpc.provider.make_batch_request = limited
+        assert audit(registry, block=whole.block) == whole
+    registry.rpc.provider.make_batch_request = lambda part: [refusal for _ in part]
+    with pytest.raises(ChainUnavailable, match="batch too large"):
+        audit(registry)
