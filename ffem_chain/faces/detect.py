@@ -38,7 +38,7 @@ class Detection:
     @property
     def side(self) -> float:
         """Shorter side of the box, px."""
-        return min(self.box[2] - self.box[0], self.box[3] - self.box[1])
+        return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
 
 class Detector(Protocol):
