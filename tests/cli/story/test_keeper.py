@@ -19,6 +19,12 @@ from ffem_chain.chain.registry import deploy
 from .world import World, pixels
 
 
+@pytest.fixture(autouse=True, scope="module")
+def drained(world: World) -> None:
+    """What tests before these have requested is answered."""
+    world.ok("keeper", "keeper", "run", "--once")
+
+
 def reader(process: subprocess.Popen[str]) -> tuple[list[dict[str, Any]], threading.Thread]:
     """JSON lines of a running process, as they come."""
     lines: list[dict[str, Any]] = []
