@@ -15,7 +15,7 @@ from typing import Any
 
 import cbor2
 
-from ffem_chain import cborcheck
+from ffem_chain import boundedjson, cborcheck
 from ffem_chain.capture.model import (
     EXACT_OVERHEAD,
     GEOMETRY_LENGTH,
@@ -38,6 +38,7 @@ VERSION = 1
 IMAGE, POSE, FACES, MANIFEST = "image.png", "pose.json", "faces.cbor", "manifest.json"
 LIMITS = {IMAGE: 256 << 20, POSE: 1 << 20, FACES: 512 << 20, MANIFEST: 64 << 10}
 _FACE_FIELDS = 7
+_MOST_LAYERS = 16
 _MOST_BRACKETS = 4 * (MAX_FACES + 1)
 _HEX_FIELDS = ("uid", "album_salt", "model_id", "key_commit")
 
@@ -47,11 +48,8 @@ def _json(value: Any) -> bytes:
 
 
 def _load_json(data: bytes, name: str) -> Any:
-    # Bounded before parsing: a library below web3 lifts Python's recursion limit beyond what the stack holds.
-    if data.count(b"[") + data.count(b"{") > _MOST_BRACKETS:
-        raise FormatError(f"{name} is damaged")
     try:
-        value = json.loads(data)
+        value = boundedjson.loads(data, _MOST_BRACKETS)
         canonical = _json(value)
     except (ValueError, RecursionError):
         raise FormatError(f"{name} is damaged") from None
@@ -173,7 +171,11 @@ def _read_pose(data: bytes, head: Manifest) -> tuple[PublicFace, ...]:
     _integer(raw["version"], VERSION, VERSION, "the version of pose.json")
     if not isinstance(raw["faces"], list) or len(raw["faces"]) != head.faces:
         raise FormatError("pose.json does not match the manifest")
-    return tuple(_read_public_face(entry, head) for entry in raw["faces"])
+    faces = tuple(_read_public_face(entry, head) for entry in raw["faces"])
+    # readers pay for every box, also for those that faces.cbor need not fill; crowds overlap two or three times
+    if sum(face.box.width * face.box.height for face in faces) > _MOST_LAYERS * head.width * head.height:
+        raise FormatError(f"the boxes in pose.json cover the picture more than {_MOST_LAYERS} times")
+    return faces
 
 
 def _read_public_face(raw: Any, head: Manifest) -> PublicFace:

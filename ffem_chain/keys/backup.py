@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ffem_chain import boundedjson
 from ffem_chain.errors import FfemError, FormatError, InputError, Tampered
 from ffem_chain.keys.files import read_file, write_private
 from ffem_chain.keys.vault import check_vault
@@ -75,9 +76,9 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                 if stream is None or entry.name in contents or len(contents) >= MAX_FILES:
                     raise FormatError("the backup holds something that no backup of ours holds")
                 contents[entry.name] = stream.read()
-        index = json.loads(contents.pop(_INDEX))
+        index = boundedjson.loads(contents.pop(_INDEX), 4)
         version, files = index["v"], dict(index["files"])
-    except (tarfile.TarError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+    except (tarfile.TarError, KeyError, TypeError, ValueError, OverflowError):
         raise FormatError(_DAMAGED, "try another copy of it") from None
     if version != _VERSION:
         raise FormatError(f"unknown version {version!r} of a backup"[:80], "update ffem-chain")

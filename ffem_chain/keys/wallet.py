@@ -10,6 +10,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import is_address, to_checksum_address
 
+from ffem_chain import boundedjson
 from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
 from ffem_chain.keys.files import read_file, write_private
 from ffem_chain.keys.secret import Secret
@@ -19,6 +20,7 @@ MAX_BYTES = 1 << 20
 _MAX_SCRYPT_BYTES = 512 << 20
 _MAX_SCRYPT_WORK = 1 << 23
 _MAX_PBKDF2_ROUNDS = 10_000_000
+_MOST_BRACKETS = 64
 _RESTORE = "restore a backup: `ffem wallet restore`"
 
 
@@ -69,13 +71,13 @@ def parse_keystore(data: bytes) -> dict[str, Any]:
     """The keystore in `data`, with lower-case names; what it asks of the key derivation is bounded before any memory is
     taken for it. FormatError for anything else."""
     try:
-        keystore = _lower(json.loads(data))
+        keystore = _lower(boundedjson.loads(data, _MOST_BRACKETS))
         crypto = _lower(keystore["crypto"])
         # every level: the library lower-cases names, and of "n" and "N" it takes the last
         crypto.update({name: _lower(crypto[name]) for name in ("cipherparams", "kdfparams")})
         if keystore["version"] != 3:
             raise KeyError("version")
-    except (UnicodeDecodeError, ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise FormatError("this is not a wallet in the Web3 Secret Storage format", _RESTORE) from None
     try:
         _check_crypto(crypto)

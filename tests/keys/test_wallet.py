@@ -17,7 +17,7 @@ from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.wallet import load_wallet, parse_keystore, save_wallet, wallet_address
 
-from .support import ADDRESS, KEY, keystore
+from .support import ADDRESS, KEY, keystore, run
 
 PASS = Secret(b"pass")
 # The two test vectors of the Web3 Secret Storage definition; passphrase "testpassword".
@@ -211,6 +211,25 @@ def test_a_flipped_bit_in_what_is_sealed(tmp_path: Path) -> None:
 def test_any_bytes(data: bytes) -> None:
     with pytest.raises(FormatError):
         parse_keystore(data)
+
+
+@pytest.mark.parametrize("bracket", [b"[", b'{"a":'])
+def test_nesting_as_deep_as_a_file_may_be(tmp_path: Path, bracket: bytes) -> None:
+    """eth-account lifts Python's limit, so this would end the process: it is run in one of its own."""
+    path = tmp_path / "wallet.json"
+    path.write_bytes(bracket * ((1 << 20) // len(bracket)))
+    code = """
+import sys
+from pathlib import Path
+from ffem_chain.errors import FormatError
+from ffem_chain.keys.wallet import wallet_address
+try:
+    wallet_address(Path(sys.argv[1]))
+except FormatError:
+    print("refused")
+"""
+    done = run(code, path)
+    assert (done.returncode, done.stdout.strip()) == (0, "refused")
 
 
 def test_a_file_too_large(tmp_path: Path) -> None:
