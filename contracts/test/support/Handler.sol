@@ -7,9 +7,9 @@ import {Replay} from "./Replay.sol";
 import {Vm} from "./Vm.sol";
 import {World} from "./World.sol";
 
-/// @dev What the invariant tests let loose on a registry: each function is one call with arguments drawn from `seed`, three
-///      times in four by the wallet that may make it and about what exists, else by and about anything. It never
-///      decides whether a call is right; it records who called when, what was logged, and what any view then answered differently.
+/// @dev What the invariant tests let loose on a registry: each function is one call with arguments drawn from `seed`,
+///      mostly by the wallet that may make it and about what exists, else by and about anything. It never decides
+///      whether a call is right; it records who called when, what was logged, and which views changed against OneWay.
 contract Handler is World {
     /// @dev One event, with the caller and the time that only the handler knows. `a` to `c` are its other topics.
     struct Step {
@@ -64,7 +64,7 @@ contract Handler is World {
         _scene();
     }
 
-    /// @dev Where the runs start: an album kept by its owner, one kept by two of three, and a live grant of each.
+    /// @dev Where the runs start: an album kept by its owner, one kept by two of three, and a requested grant of each.
     function _scene() internal {
         for (uint256 i = 0; i < RECIPIENTS; ++i) {
             _call(_recipientAt(i), abi.encodeCall(IKeyRegistry.registerKey, (1, publicKey(1, bytes32(i)))));
@@ -80,9 +80,12 @@ contract Handler is World {
             for (uint256 k = 0; i == 1 && k < keepers.length; ++k) {
                 _call(keepers[k], abi.encodeCall(IKeyRegistry.acceptKeeperSet, (_sets)));
             }
-            IKeyRegistry.GrantParams memory params =
-                IKeyRegistry.GrantParams(_albums[i], 0, "scope", _recipientAt(i), 1, 0, _sets, "payload");
+            uint40 expiry = i == 0 ? 0 : uint40(START) + 1 days;
+            IKeyRegistry.GrantParams memory params = IKeyRegistry.GrantParams(
+                _albums[i], 0, "scope", _recipientAt(i), 1, expiry, _sets, "payload"
+            );
             _callGrant(_actor(i), params);
+            _call(_recipientAt(i), abi.encodeCall(IKeyRegistry.requestAccess, (_grants[i], "request key")));
         }
     }
 
@@ -91,7 +94,7 @@ contract Handler is World {
     function wait(uint256 seed) external {
         uint256 expiry = _grants.length == 0 ? 0 : replay.grantState(_grantAt(seed)).expiry;
         // the last second of a grant and its first one too late, or some hours
-        if (_oneIn(4, seed, "edge") && expiry > time) time = expiry - _draw(seed, "late", 2);
+        if (_oneIn(2, seed, "edge") && expiry > time) time = expiry - _draw(seed, "late", 2);
         else time += _draw(seed, "hours", 6 hours);
     }
 
@@ -163,8 +166,11 @@ contract Handler is World {
         if (_oneIn(8, seed, "any set")) set = _small32(_draw(seed, "set", uint256(_sets) + 2));
         address to = _recipientAt(_draw(seed, "recipient", RECIPIENTS));
         uint32 version = replay.activeKey(to, _oneIn(4, seed, "suite") ? 2 : 1);
+        if (version == 0) version = replay.activeKey(to, 1);
         if (_oneIn(8, seed, "any key")) version = _small32(_draw(seed, "key", uint256(_versions[to]) + 2));
-        uint256 expiry = _oneIn(2, seed, "expires") ? time + _draw(seed, "life", 1 days) : 0;
+        uint256 expiry = !_oneIn(3, seed, "for ever")
+            ? time + _draw(seed, "life", _oneIn(8, seed, "past") ? 1 : 12 hours)
+            : 0;
         IKeyRegistry.GrantParams memory params = IKeyRegistry.GrantParams({
             album: id,
             salt: bytes32(_draw(seed, "salt", 16)),
@@ -181,24 +187,34 @@ contract Handler is World {
     }
 
     function requestAccess(uint256 seed) external {
-        bytes32 id = _grantAt(seed);
+        bytes32 id = _usableGrantAt(seed, 0);
         bytes memory data = abi.encodeCall(IKeyRegistry.requestAccess, (id, abi.encode(seed)));
         _call(_who(replay.grantState(id).recipient, seed), data);
     }
 
     function commitRelease(uint256 seed) external {
-        bytes32 id = _requestedGrantAt(seed);
+        bytes32 id = _usableGrantAt(seed, 1);
         IKeyRegistry.GrantView memory state = replay.grantState(id);
         address[] memory keepers = replay.keeperSet(state.keeperSet).keepers;
         uint8 seq =
-            _oneIn(6, seed, "any seq") ? _small8(_draw(seed, "seq", uint256(state.seq) + 2)) : state.seq;
-        uint8 index = _small8(_draw(seed, "index", keepers.length + (_oneIn(8, seed, "beyond") ? 1 : 0) + 1));
+            _oneIn(8, seed, "any seq") ? _small8(_draw(seed, "seq", uint256(state.seq) + 2)) : state.seq;
+        uint8 index = _index(seed, keepers.length, state.released);
         address keeper = index < keepers.length ? keepers[index] : _actor(_draw(seed, "keeper", ACTORS));
         bytes memory data =
             abi.encodeCall(IKeyRegistry.commitRelease, (id, seq, index, keccak256(abi.encode(seed))));
         if (!_call(_who(keeper, seed), data)) return;
         _commits.push(Commit(id, seq, index, bytes32(seed), state.head, _leaves[id].length));
         _leaves[id].push(leafOf(seq, index, keccak256(abi.encode(seed))));
+    }
+
+    /// @dev Three times in four a keeper that has not released, where there is one; seldom one that the set lacks.
+    function _index(uint256 seed, uint256 count, uint8 released) internal pure returns (uint8) {
+        if (count == 0 || _oneIn(16, seed, "beyond")) return _small8(count);
+        uint256 drawn = _draw(seed, "index", count);
+        for (uint256 i = 0; i < count && !_oneIn(4, seed, "again"); ++i) {
+            if (released & (1 << (drawn + i) % count) == 0) return _small8((drawn + i) % count);
+        }
+        return _small8(drawn);
     }
 
     /// @dev Right three times in four; else one thing is wrong: the bytes, the head before, or the leaves after.
@@ -373,7 +389,7 @@ contract Handler is World {
     }
 
     function _who(address rightful, uint256 seed) internal pure returns (address) {
-        return _oneIn(4, seed, "caller") ? _actor(_draw(seed, "another caller", ACTORS)) : rightful;
+        return _oneIn(6, seed, "caller") ? _actor(_draw(seed, "another caller", ACTORS)) : rightful;
     }
 
     /// @dev Owners, recipients, keepers, strangers. Some owners and recipients are asked to keep as well.
@@ -417,13 +433,14 @@ contract Handler is World {
         return _grants[_draw(seed, "grant", _grants.length)];
     }
 
-    /// @dev Three times in four a grant that a keeper may answer, where there is one.
-    function _requestedGrantAt(uint256 seed) internal view returns (bytes32) {
+    /// @dev Three times in four a kept grant that has not ended, with that many requests, where there is one.
+    function _usableGrantAt(uint256 seed, uint8 requests) internal view returns (bytes32) {
         uint256 first = _draw(seed, "grant", _grants.length);
         for (uint256 i = 0; i < _grants.length && !_oneIn(4, seed, "any grant"); ++i) {
             bytes32 id = _grants[(first + i) % _grants.length];
             IKeyRegistry.GrantView memory state = replay.grantState(id);
-            if (state.seq > 0 && state.status < IKeyRegistry.GrantStatus.Expired) return id;
+            bool usable = state.keeperSet != 0 && state.status < IKeyRegistry.GrantStatus.Expired;
+            if (usable && state.seq >= requests) return id;
         }
         return _grantAt(seed);
     }
