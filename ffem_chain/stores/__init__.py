@@ -16,10 +16,13 @@ def open_store(url: str, *, timeout: float = 30.0) -> Store:
     `timeout` in seconds is what a daemon gets for one answer. Raises InputError where the setting is none of these.
     """
     kind, _, rest = url.partition(":")
-    if kind == "local" and rest:
+    if kind == "local" and rest and rest.isprintable():
         from ffem_chain.stores.local import LocalStore
 
-        return LocalStore(Path(rest).expanduser())
+        try:
+            return LocalStore(Path(rest).expanduser())
+        except RuntimeError:
+            raise InputError("the store's folder is in the home of a user that there is not") from None
     if kind in ("http", "https") or url.startswith("/"):
         from ffem_chain.stores.kubo import KuboStore  # the HTTP client is slow to import
 

@@ -28,7 +28,11 @@ class Store(Protocol):
         """
 
     def has(self, cid: str) -> bool:
-        """Whether all of a directory's blocks are here, without fetching or verifying the files."""
+        """Whether all of a directory's blocks are here, without fetching or verifying the files.
+
+        False also for what `get` would refuse as damaged or no directory. Raises StoreUnavailable (no answer),
+        FormatError (not a CID).
+        """
 
     def unpin(self, cid: str) -> None:
         """No longer keep a directory; its blocks go when the store collects garbage. Not pinned: nothing happens."""

@@ -39,18 +39,20 @@ class LocalStore:
         """See `Store.put`. Where the disk fails, what this call wrote is removed again."""
         root, blocks = unixfs.build(files)
         written: list[Path] = []
+
+        def save(path: Path, data: bytes) -> None:
+            if not path.exists():
+                written.append(path)
+            self._save(path, data)
+
         with self._writing():
             try:
                 for cid, block in blocks:
                     if not self._holds(cid, block):
-                        path = self._path(cid)
-                        fresh = not path.exists()
-                        self._save(path, block)
-                        if fresh:
-                            written.append(path)
-                self._save(self.folder / "pins" / str(root), b"")
+                        save(self._path(cid), block)
+                save(self.folder / "pins" / str(root), b"")
             except BaseException:
-                for path in written:
+                for path in reversed(written):  # the pin first
                     with suppress(OSError):
                         path.unlink()
                 raise
@@ -128,7 +130,9 @@ class LocalStore:
         return path.is_file() and path.stat().st_size == len(block) and cid.matches(path.read_bytes())
 
     def _save(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(path.parent.parent)
         descriptor, name = tempfile.mkstemp(dir=self.folder / "tmp")
         try:
             with os.fdopen(descriptor, "wb") as file:

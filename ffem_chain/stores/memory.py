@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ffem_chain.errors import StoreUnavailable
+from ffem_chain.errors import FormatError, StoreUnavailable, Tampered
 from ffem_chain.stores import car, unixfs
 from ffem_chain.stores.base import MAX_BYTES
 from ffem_chain.stores.cid import Cid, digest_of_cid
@@ -36,7 +36,7 @@ class MemoryStore:
         digest_of_cid(cid)
         try:
             return all(one in self.blocks for one in unixfs.block_ids(self._fetch, Cid.parse(cid)))
-        except StoreUnavailable:
+        except (StoreUnavailable, Tampered, FormatError):
             return False
 
     def unpin(self, cid: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,7 +60,11 @@ def proxy(port: int, alter: Alter) -> Iterator[str]:
 
 
 @contextmanager
-def raw(answer: Callable[[socket.socket, threading.Event], None], heads: list[str] | None = None) -> Iterator[str]:
+def raw(
+    answer: Callable[[socket.socket, threading.Event], None],
+    heads: list[str] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[str]:
     """URL of a server that reads the head of a question and lets `answer` do what it likes until the event is set.
 
     `heads` collects what was asked.
@@ -67,7 +72,7 @@ def raw(answer: Callable[[socket.socket, threading.Event], None], heads: list[st
     listener, end = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        with suppress(OSError), connection:
+        with suppress(OSError), tls.wrap_socket(connection, server_side=True) if tls else connection as connection:
             head = b""
             while b"\r\n\r\n" not in head and (piece := connection.recv(4096)):
                 head += piece
@@ -84,7 +89,7 @@ def raw(answer: Callable[[socket.socket, threading.Event], None], heads: list[st
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         end.set()
         with suppress(OSError):
