@@ -146,6 +146,8 @@ def test_the_whole_story_with_no_arguments(home: Home) -> None:
 
 def test_a_photo_of_ones_own_on_ipfs_and_again_in_the_same_folder(home: Home) -> None:
     upright = np.ascontiguousarray(astronaut()[:, ::-1])
+    # Somebody far away: too small to be opened again, and covered all the same.
+    upright[-80:, :80] = np.array(Image.fromarray(upright).resize((80, 80)))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held sideways
     Image.fromarray(np.rot90(upright)).save(home.folder / "mine.webp", lossless=True, exif=exif)
@@ -158,7 +160,12 @@ def test_a_photo_of_ones_own_on_ipfs_and_again_in_the_same_folder(home: Home) ->
     document = json.loads(said)
     assert [act["act"] for act in document["acts"]] == ACTS
     assert document["acts"][0]["store"] == "ipfs" and "IPFS daemon" in document["acts"][0]["lines"][1]
-    assert np.array_equal(pixels(home.folder / "out" / "opened.png"), upright)
+    acts = {act["act"]: act for act in document["acts"]}
+    assert (acts["seal"]["faces"], acts["seal"]["covered"]) == (1, 1)
+    assert not acts["open"]["identical"] and any("covered for ever" in line for line in acts["open"]["lines"])
+    opened = pixels(home.folder / "out" / "opened.png")
+    assert np.array_equal(opened[:-80], upright[:-80]) and np.array_equal(opened[:, 80:], upright[:, 80:])
+    assert (opened[444:458, 39:50] == 127).all()
     assert (home.folder / "out" / "fake.png").read_bytes() != b"of an earlier demo"
     assert document["audit"] == json.loads((home.folder / "out" / "audit.json").read_text())
 

@@ -55,8 +55,10 @@ def demo(
     story, document = play(session, picture, store.value)
     report = plain(document.pop("audit"))
     document = {"photo": str(photo) if photo else "astronaut (scikit-image, public domain)", **document}
+    with session.out.progress() as say:
+        say("packing the pictures", 0)
+        files = {**sheet(story), "audit.json": json.dumps(report, indent=2).encode() + b"\n"}
     document["seconds"] = round(time.monotonic() - start, 1)
-    files = {**sheet(story), "audit.json": json.dumps(report, indent=2).encode() + b"\n"}
     paths = folder.write(files, plain(document))
     lines = ["", f"done in {document['seconds']} s; look at {out / 'overview.png'}, all pictures are in {out}:"]
     lines += [f"  {path.name:20} {NAMES[path.name]}" for path in paths if path.name in NAMES]

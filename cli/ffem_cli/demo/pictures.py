@@ -36,10 +36,10 @@ def public_photo(instead: str) -> Picture:
 
 
 def png(pixels: Picture) -> bytes:
-    """A picture as PNG."""
+    """A picture as PNG, packed quickly rather than well."""
     from ffem_chain.capture.picture import encode
 
-    return encode(pixels)
+    return encode(pixels, compress_level=1)
 
 
 # ---------------------------------------------------------------- the contact sheet

@@ -76,5 +76,7 @@ def sheet(story: Story) -> dict[str, bytes]:
     )
     faces = [face.box for face in story.capture.public_faces if face.sealed]
     box = max(faces, key=lambda face: face.width * face.height)
-    files = {name: png(pixels) for name, pixels in pictures.items()}
-    return {"overview.png": overview(panels, (box.x, box.y, box.right, box.bottom)), **files}
+    files = {"overview.png": overview(panels, (box.x, box.y, box.right, box.bottom))}
+    for name, pixels in pictures.items():
+        files[name] = story.capture.image_png if name == "encrypted.png" else png(pixels)
+    return files

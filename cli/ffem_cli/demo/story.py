@@ -214,9 +214,10 @@ class Story:
             if wrong:
                 raise Tampered(f"{wrong} opened pixels differ from the photo: this is a fault", "please report it")
             act.say(
-                f"opened.png: {count(len(keys), 'face')}, every pixel that can be opened equals the photo's"
-                if lost
-                else f"opened.png: all {self.picture.size // 3:,} pixels equal the photo's, bit for bit",
+                f"opened.png: all {self.picture.size // 3:,} pixels equal the photo's, bit for bit"
+                if not lost
+                else f"opened.png: every pixel equals the photo's, bit for bit, but for {count(lost, 'face')} that "
+                "were too small and are covered for ever",
                 f"photo   sha256 {before}",
                 f"opened  sha256 {after}",
                 identical=self.identical,
