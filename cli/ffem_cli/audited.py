@@ -39,7 +39,7 @@ def head(report: Report) -> dict[str, Any]:
 
 def summary(report: Report) -> list[str | Table]:
     counts = head(report)["counts"]
-    numbers = ", ".join(f"{number} {name}" for name, number in counts.items())
+    numbers = ", ".join(f"{name} {number}" for name, number in counts.items())
     return [
         f"registry  {report.address} on chain {report.chain_id}",
         f"valid for block {report.block} of {moment(report.time)}, hash 0x{report.block_hash.hex()}",

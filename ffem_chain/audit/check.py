@@ -9,7 +9,10 @@ from ffem_chain.audit.model import Anomaly, Kind, Severity
 from ffem_chain.audit.proofs import Prover
 from ffem_chain.audit.storage import About, storage_root, words
 
-_HINT = "the node leaves out or alters logs: use another RPC, or a synced copy (ffem audit --copy)"
+_HINT = (
+    "the node leaves out or alters logs, or reading begins too late (from_block): use another RPC, or a synced copy "
+    "(ffem audit --copy)"
+)
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,11 @@ def _basis(prover: Prover, broken: bool) -> str:
     if broken:
         return "the logs do not account for the contract's storage: what follows is not the whole history"
     if prover.proven:
-        return "the block's hash proves that the logs account for every change of the contract's storage"
+        return "the block's hash proves that the logs account for the contract's whole storage"
     if prover.account is not None:
         return (
-            "the logs account for every change of the storage, under a state root that is the node's word: the block "
-            "headers of this chain are not known here"
+            "the logs account for the contract's whole storage, under a state root that is the node's word: the "
+            "headers of this chain's blocks are not known here"
         )
     return (
         "each entry in the logs agrees with the storage as the node tells it; it gives no storage proofs, so entries "

@@ -37,9 +37,14 @@ class KeyHistory:
     changes: list[ev.KeyStatusChanged] = field(default_factory=list)
 
     @property
+    def compromised(self) -> ev.KeyStatusChanged | None:
+        """Its being declared compromised."""
+        return next((change for change in self.changes if change.status is KeyStatus.COMPROMISED), None)
+
+    @property
     def compromised_block(self) -> int | None:
         """Block in which it was declared compromised."""
-        return next((c.block for c in self.changes if c.status is KeyStatus.COMPROMISED), None)
+        return self.compromised.block if self.compromised else None
 
 
 @dataclass

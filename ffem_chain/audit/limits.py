@@ -14,7 +14,8 @@ _ALWAYS = (
     "whether an envelope or a delivered share was the right one: they are sealed, so only the recipient can tell, and "
     "a keeper that delivered a wrong share shows here as one that delivered",
     "what a grant is for: a salted commitment that the owner and the recipient can resolve",
-    "deliveries and request keys are in logs only, which the storage does not prove: a node could hide a delivery",
+    "what stands in logs only: the storage proves neither deliveries and request keys nor the blocks in which things "
+    "happened, so a node could hide a delivery",
 )
 
 

@@ -28,6 +28,7 @@ class Kind(Enum):
     SILENT_KEEPER = "silent keeper"
     UNDELIVERED_COMMIT = "undelivered commit"
     UNANSWERABLE_REQUEST = "request that keepers must not answer"
+    IMPROPER_RELEASE = "release that should not have been"
     UNREADABLE_PAYLOAD = "unreadable grant"
     COMPROMISED_KEY = "live grant to a compromised key"
     NOT_SERVED = "capture that no store serves"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ffem_chain.audit.check import check_history
-from ffem_chain.audit.findings import Scene, findings, not_served
+from ffem_chain.audit.findings import findings, not_served
 from ffem_chain.audit.history import History, rebuild
 from ffem_chain.audit.limits import limits
 from ffem_chain.audit.model import Anomaly, Kind, Report, Severity
 from ffem_chain.audit.proofs import Header, Prover, deployment_in, on_chain, read_header, read_headers
+from ffem_chain.audit.releases import Scene
 from ffem_chain.audit.source import EventSource, Progress, read_all
 from ffem_chain.audit.timeline import timeline
 from ffem_chain.chain.events import Event

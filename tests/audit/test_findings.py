@@ -123,6 +123,28 @@ def test_compromised_keys(world: World) -> None:
     assert not of(audit(world.registry(9)), Kind.COMPROMISED_KEY)
 
 
+def test_released_to_a_compromised_key(world: World) -> None:
+    """A keeper that answers although the recipient's key is compromised is named; one that answered before is not."""
+    _, grant = granted(world, (1, 2), threshold=2)
+    bob = world.recipient(4)
+    world.registry(1).commit_release(grant, 1, 0, keccak(b"first"))
+    bob.mark_compromised(1)
+    assert not of(audit(world.registry(9)), Kind.IMPROPER_RELEASE)
+    world.registry(2).commit_release(grant, 1, 1, keccak(b"second"))
+    (found,) = of(audit(world.registry(9)), Kind.IMPROPER_RELEASE)
+    assert found.wallet == world.accounts[2].address and found.severity is Severity.WARNING
+    assert "answered request 1" in found.text and "is compromised" in found.text
+
+
+def test_opened_before_its_key_was_compromised(world: World) -> None:
+    scene, grant = granted(world, (1,))
+    settle(*scene.keepers)
+    world.recipient(4).mark_compromised(1)
+    report = audit(world.registry(9), patience=0)
+    assert not of(report, Kind.IMPROPER_RELEASE) and not of(report, Kind.UNANSWERABLE_REQUEST)
+    assert [a.grant for a in of(report, Kind.COMPROMISED_KEY)] == [grant]
+
+
 def test_direct_late_and_expired_grants(world: World) -> None:
     scene, opened = granted(world, (1,))
     bob = world.recipient(4)
