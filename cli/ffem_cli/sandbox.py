@@ -125,8 +125,10 @@ class Sandbox(AbstractContextManager["Sandbox"]):
 
 @contextmanager
 def keeping(keeper: Keeper, on_action: Callable[[Action], None] | None = None) -> Iterator[None]:
-    """The keeper at work in a thread of its own, as `ffem keeper run` does in a process. What ends it early is raised
-    where the block ends."""
+    """The keeper at work in a thread of its own, as `ffem keeper run` does in a process.
+
+    What ended it early is raised where the block ends, instead of what the block then waited for in vain.
+    """
     stop, failures = threading.Event(), list[BaseException]()
 
     def work() -> None:
@@ -142,8 +144,8 @@ def keeping(keeper: Keeper, on_action: Callable[[Action], None] | None = None) -
     finally:
         stop.set()
         thread.join()
-    if failures:
-        raise failures[0]
+        if failures:
+            raise failures[0]
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ffem_chain.audit.model import Report
 from ffem_chain.audit.run import audit
 from ffem_chain.audit.views import capture_view, find_capture
+from ffem_cli.audited import head
 from ffem_cli.demo.story import Story
 from ffem_cli.demo.telling import count
 
@@ -34,16 +34,5 @@ def judge(story: Story) -> dict[str, Any]:
             block=report.block,
             anomalies=[one.kind.value for one in report.anomalies],
         )
-    return _document(report, capture)
-
-
-def _document(report: Report, capture: Any) -> dict[str, Any]:
-    names = ("address", "deployment", "chain_id", "block", "block_hash", "time", "complete", "basis")
-    found = {name: getattr(report, name) for name in names}
-    return {
-        **found,
-        "capture": capture,
-        "timeline": report.timeline,
-        "anomalies": report.anomalies,
-        "limits": report.limits,
-    }
+    parts = {"timeline": report.timeline, "anomalies": report.anomalies, "limits": report.limits}
+    return {**head(report), "capture": capture, **parts}
