@@ -69,7 +69,8 @@ interface IKeyRegistry {
     // ------------------------------------------------------------------ events
 
     /// @notice Readers: seal to `publicKey` from now on; an active key of the same wallet and suite is retired by it
-    ///         (a `KeyStatusChanged` comes first).
+    ///         (a `KeyStatusChanged` comes first). Check it as a point or an X-Wing key before sealing: the registry has
+    ///         seen its length and prefix only, and not that its wallet holds the private key.
     event KeyRegistered(address indexed wallet, uint32 indexed version, uint8 indexed suite, bytes publicKey);
     /// @notice Readers: never seal to this version again; when compromised, name every grant sealed to it.
     event KeyStatusChanged(address indexed wallet, uint32 indexed version, KeyStatus status);
@@ -95,7 +96,9 @@ interface IKeyRegistry {
         uint32 epoch,
         uint32 slot
     );
-    /// @notice Readers: the recipient finds the envelope here, keepers their shares. `keeperSet` 0 is a direct grant.
+    /// @notice Readers: the recipient finds the envelope here, keepers their shares. `keeperSet` 0 is a direct grant:
+    ///         opened from the start, and no other event opens it. Anyone with an album can grant to anyone, with any bytes:
+    ///         bound the payload's size before parsing.
     event GrantCreated(
         bytes32 indexed grantId,
         bytes32 indexed album,
@@ -107,13 +110,16 @@ interface IKeyRegistry {
         uint8 suite,
         bytes payload
     );
-    /// @notice Readers: keepers answer the newest `seq` only, sealing to `requestKey`.
+    /// @notice Readers: keepers answer the newest `seq` only, sealing to `requestKey` after checking it. It is in no
+    ///         storage and in no head: a reader trusts its node for it, or checks the log against the block's receipts.
     event AccessRequested(bytes32 indexed grantId, uint8 indexed seq, bytes requestKey);
     /// @notice Readers: the receipt. Keeper `index` is bound to release the bytes with this keccak256 to request `seq`.
+    ///         Chain the leaf to the grant's head: a head that differs from `grantState` means missing or altered logs.
     event ReleaseCommitted(bytes32 indexed grantId, uint8 indexed seq, uint8 indexed index, bytes32 digest);
     /// @notice Readers: the threshold was reached by the `ReleaseCommitted` just before; revocation is too late.
     event GrantOpened(bytes32 indexed grantId);
-    /// @notice Readers: the recipient combines the shares of a threshold of keepers.
+    /// @notice Readers: the recipient combines the shares of a threshold of keepers. Anyone may repeat a delivery, at any
+    ///         time, with the same bytes: take the first of each `seq` and `index`. It can follow a revocation.
     event ShareDelivered(bytes32 indexed grantId, uint8 indexed seq, uint8 indexed index, bytes sealedShare);
     /// @notice Readers: no request or commit follows. `opened` and the bitmap say whether it came too late.
     event GrantRevoked(bytes32 indexed grantId, bool opened, uint8 released);

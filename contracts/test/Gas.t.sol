@@ -31,13 +31,25 @@ contract GasTest is Test {
     }
 
     function _album(address who) internal returns (bytes32 id) {
-        address[] memory keepers = new address[](1);
-        keepers[0] = keeper;
         vm.prank(who);
-        id = registry.createAlbum(keccak256("album"), keccak256("commit"), keepers, 1);
+        id = registry.createAlbum(keccak256("album"), keccak256("commit"), _keepers(1), 1);
+        _acceptLatest(id, 1);
+    }
+
+    function _keepers(uint256 count) internal view returns (address[] memory keepers) {
+        keepers = new address[](count);
+        keepers[0] = keeper;
+        for (uint256 i = 1; i < count; ++i) {
+            keepers[i] = actor(i == 1 ? "second keeper" : "third keeper");
+        }
+    }
+
+    function _acceptLatest(bytes32 id, uint256 count) internal {
         (,,, uint32 latest) = registry.album(id);
-        vm.prank(keeper);
-        registry.acceptKeeperSet(latest);
+        for (uint256 i = 0; i < count; ++i) {
+            vm.prank(_keepers(count)[i]);
+            registry.acceptKeeperSet(latest);
+        }
     }
 
     function _measure(string memory name, uint256 ceiling) internal {
@@ -87,5 +99,17 @@ contract GasTest is Test {
         vm.prank(owner);
         registry.revoke(album, keccak256("grant"));
         _measure("revoke", 39_000);
+    }
+
+    /// @dev Suite 2 for the recipient and the keeper; and suite 1 with three keepers. No ceilings are set for these.
+    /// forge-config: default.isolate = true
+    function test_gas_largerGrants() public {
+        _grant(ENVELOPE_2, 2, 1, keccak256("suite 2"));
+        _measure("grant_suite2", type(uint256).max);
+        vm.prank(owner);
+        registry.proposeKeepers(album, _keepers(3), 2);
+        _acceptLatest(album, 3);
+        _grant(ENVELOPE_1, 1, 3, keccak256("three keepers"));
+        _measure("grant_three_keepers", type(uint256).max);
     }
 }

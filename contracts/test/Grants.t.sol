@@ -104,9 +104,10 @@ contract GrantsTest is World {
     function test_grant_ExpiryPassed_edge() public {
         (bytes32 album, uint32 set) = ready(1, 1);
         IKeyRegistry.GrantParams memory params = paramsOf(album, "grant", set);
-        params.expiry = uint40(START);
-        refuses(owner, _grant(params), abi.encodeWithSelector(IKeyRegistry.ExpiryPassed.selector, START));
-        params.expiry = uint40(START) + 1;
+        params.expiry = EXPIRY - 1;
+        vm.warp(EXPIRY - 1);
+        refuses(owner, _grant(params), abi.encodeWithSelector(IKeyRegistry.ExpiryPassed.selector, EXPIRY - 1));
+        params.expiry = EXPIRY;
         logsOf(owner, _grant(params));
     }
 
@@ -239,12 +240,12 @@ contract GrantsTest is World {
         vm.prank(owner);
         ids[5] = registry.grant(params);
         params = paramsOf(album, "expires", set);
-        params.expiry = uint40(START) + 10;
+        params.expiry = EXPIRY - 10;
         vm.prank(owner);
         ids[6] = registry.grant(params);
         commit(ids[2], ask(ids[2]), 0, "share");
         withdraw(album, "revoked");
-        vm.warp(START + 10);
+        vm.warp(EXPIRY - 10);
         uint8[7] memory expected = [1, 2, 2, 4, 0, 0, 3];
         IKeyRegistry.GrantStatus[] memory found = registry.openableBy(recipient, ids);
         checkEq(found.length, ids.length, "answers");

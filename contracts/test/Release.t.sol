@@ -378,83 +378,85 @@ contract ReleaseTest is World {
         bytes32 head = registry.grantState(id).head;
         vm.assume(wrong != head);
         commit(id, 1, 0, share);
-        bytes32[] memory none = new bytes32[](0);
+        _notCommitted(Delivery(id, 1, 0, head, new bytes32[](0), other));
+        _notCommitted(Delivery(id, 1 ^ change, 0, head, new bytes32[](0), share));
+        _notCommitted(Delivery(id, 1, change, head, new bytes32[](0), share));
+        _notCommitted(Delivery(id, 1, 0, wrong, new bytes32[](0), share));
+        _notCommitted(Delivery(second, 1, 0, head, new bytes32[](0), share));
         bytes32[] memory one = new bytes32[](1);
         one[0] = wrong;
-        bytes32 leaf = leafOf(1, 0, keccak256(share));
-        _notCommitted(id, 1, 0, head, none, other, chained(head, leafOf(1, 0, keccak256(other))));
-        // forge-lint: disable-next-line(unsafe-typecast)
-        uint8 not1 = 1 ^ change;
-        _notCommitted(id, not1, 0, head, none, share, chained(head, leafOf(not1, 0, keccak256(share))));
-        _notCommitted(id, 1, change, head, none, share, chained(head, leafOf(1, change, keccak256(share))));
-        _notCommitted(id, 1, 0, wrong, none, share, chained(wrong, leaf));
-        _notCommitted(id, 1, 0, head, one, share, chained(chained(head, leaf), wrong));
-        _notCommitted(second, 1, 0, head, none, share, chained(head, leaf));
-        logsOf(stranger, _deliver(id, 1, 0, head, none, share));
+        _notCommitted(Delivery(id, 1, 0, head, one, share));
+        logsOf(stranger, _deliver(Delivery(id, 1, 0, head, new bytes32[](0), share)));
     }
 
-    function _notCommitted(
-        bytes32 id,
-        uint8 seq,
-        uint8 index,
-        bytes32 previous,
-        bytes32[] memory later,
-        bytes memory share,
-        bytes32 head
-    ) internal {
+    struct Delivery {
+        bytes32 id;
+        uint8 seq;
+        uint8 index;
+        bytes32 previous;
+        bytes32[] later;
+        bytes share;
+    }
+
+    function _deliver(Delivery memory d) internal pure returns (bytes memory) {
+        return _deliver(d.id, d.seq, d.index, d.previous, d.later, d.share);
+    }
+
+    /// @dev Two requests of a new grant, answered by all of `count` keepers, and what delivers the commit `pick`.
+    function _committed(uint256 count, uint256 pick, bytes32 seed) internal returns (Delivery memory d) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (, d.id) = granted(uint8(count), 1);
+        d.later = new bytes32[](2 * count - 1 - pick);
+        for (uint256 i = 0; i < 2 * count; ++i) {
+            if (i % count == 0) ask(d.id);
+            bytes memory share = stream(keccak256(abi.encode(seed, i)), 82);
+            // casting is safe: there are at most two requests to eight keepers
+            // forge-lint: disable-next-line(unsafe-typecast)
+            (uint8 seq, uint8 index) = (uint8(i / count + 1), uint8(i % count));
+            if (i == pick) {
+                (d.seq, d.index, d.previous, d.share) = (seq, index, registry.grantState(d.id).head, share);
+            }
+            if (i > pick) d.later[i - pick - 1] = leafOf(seq, index, keccak256(share));
+            commit(d.id, seq, index, share);
+        }
+    }
+
+    function _headOf(Delivery memory d) internal pure returns (bytes32 head) {
+        head = chained(d.previous, leafOf(d.seq, d.index, keccak256(d.share)));
+        for (uint256 i = 0; i < d.later.length; ++i) {
+            head = chained(head, d.later[i]);
+        }
+    }
+
+    function _notCommitted(Delivery memory d) internal {
         refuses(
             keeperAt(0),
-            _deliver(id, seq, index, previous, later, share),
-            abi.encodeWithSelector(IKeyRegistry.NotCommitted.selector, id, head)
+            _deliver(d),
+            abi.encodeWithSelector(IKeyRegistry.NotCommitted.selector, d.id, _headOf(d))
         );
     }
 
-    /// @dev Any commit of many, over several requests, is delivered with the leaves after it, by anyone; leaving one
+    /// @dev Any commit of many, over several requests, is delivered with the leaves after it, by anyone; leaving them
     ///      out or swapping two fails. It changes nothing, so it can be repeated.
     function testFuzz_deliver(address who, uint8 count, uint8 chosen, bytes32 seed) public {
-        count = uint8(bound(count, 1, 8));
-        (, bytes32 id) = granted(count, 1);
-        uint256 total = 2 * uint256(count);
-        bytes32[] memory heads = new bytes32[](total);
-        bytes32[] memory leaves = new bytes32[](total);
-        for (uint256 i = 0; i < total; ++i) {
-            if (i % count == 0) ask(id);
-            heads[i] = registry.grantState(id).head;
-            commit(id, uint8(i / count + 1), i % count, _share(seed, i));
-            leaves[i] = leafOf(uint8(i / count + 1), uint8(i % count), keccak256(_share(seed, i)));
-        }
-        uint256 pick = bound(chosen, 0, total - 1);
-        (uint8 seq, uint8 index) = (uint8(pick / count + 1), uint8(pick % count));
-        bytes memory share = _share(seed, pick);
-        bytes32[] memory later = new bytes32[](total - 1 - pick);
-        for (uint256 i = 0; i < later.length; ++i) {
-            later[i] = leaves[pick + 1 + i];
-        }
-        Vm.Log[] memory logs = logsOf(who, _deliver(id, seq, index, heads[pick], later, share));
+        uint256 keepers = bound(count, 1, 8);
+        Delivery memory d = _committed(keepers, bound(chosen, 0, 2 * keepers - 1), seed);
+        Vm.Log[] memory logs = logsOf(who, _deliver(d));
         checkEq(logs.length, 1, "events");
         checkLog(
             logs[0],
             topicsOf(
-                IKeyRegistry.ShareDelivered.selector, id, bytes32(uint256(seq)), bytes32(uint256(index))
+                IKeyRegistry.ShareDelivered.selector, d.id, bytes32(uint256(d.seq)), bytes32(uint256(d.index))
             ),
-            abi.encode(share)
+            abi.encode(d.share)
         );
-        (bool ok,, bool changed) = attempt(who, _deliver(id, seq, index, heads[pick], later, share));
+        (bool ok,, bool changed) = attempt(who, _deliver(d));
         check(ok && !changed, "delivering changed the state");
-        if (later.length < 2) return;
-        (later[0], later[1]) = (later[1], later[0]);
-        bytes32 head = chained(heads[pick], leaves[pick]);
-        for (uint256 i = 0; i < later.length; ++i) {
-            head = chained(head, later[i]);
-        }
-        _notCommitted(id, seq, index, heads[pick], later, share, head);
-        _notCommitted(
-            id, seq, index, heads[pick], new bytes32[](0), share, chained(heads[pick], leaves[pick])
-        );
-    }
-
-    function _share(bytes32 seed, uint256 index) internal pure returns (bytes memory) {
-        return stream(keccak256(abi.encode(seed, index)), 82);
+        if (d.later.length < 2) return;
+        (d.later[0], d.later[1]) = (d.later[1], d.later[0]);
+        _notCommitted(d);
+        d.later = new bytes32[](0);
+        _notCommitted(d);
     }
 
     /// @dev What was committed in time can be delivered after revocation, expiry and newer requests.

@@ -33,6 +33,7 @@ contract Handler is World {
     uint256 internal constant OWNERS = 3;
     uint256 internal constant RECIPIENTS = 3;
     uint256 internal constant ACTORS = 14;
+    uint40 internal constant EXPIRES = 1_800_086_400;
     uint256 internal constant FIRST_KEEPER = 5;
 
     Replay public replay;
@@ -80,7 +81,7 @@ contract Handler is World {
             for (uint256 k = 0; i == 1 && k < keepers.length; ++k) {
                 _call(keepers[k], abi.encodeCall(IKeyRegistry.acceptKeeperSet, (_sets)));
             }
-            uint40 expiry = i == 0 ? 0 : uint40(START) + 1 days;
+            uint40 expiry = i == 0 ? 0 : EXPIRES;
             IKeyRegistry.GrantParams memory params = IKeyRegistry.GrantParams(
                 _albums[i], 0, "scope", _recipientAt(i), 1, expiry, _sets, "payload"
             );
@@ -272,6 +273,8 @@ contract Handler is World {
             said = said || logs[i].topics[0] != IKeyRegistry.ShareDelivered.selector;
         }
         if (said != changed || (ok && logs.length == 0)) ++silent;
+        // the selector of the error
+        // forge-lint: disable-next-line(unsafe-typecast)
         if (!ok) ++refused[bytes4(reply)];
     }
 

@@ -10,6 +10,8 @@ library OneWay {
         pure
         returns (string memory)
     {
+        // the selector of the call
+        // forge-lint: disable-next-line(unsafe-typecast)
         bytes4 view_ = bytes4(query);
         if (view_ == IKeyRegistry.key.selector) return _key(before, now_);
         if (view_ == IKeyRegistry.album.selector) return _album(before, now_);
