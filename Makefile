@@ -1,5 +1,7 @@
 # Two commands matter: `make demo` (the whole story on one photo) and `make test`. Both set everything up first.
-PYTHON ?= python3
+# The first Python on PATH that is new enough; `make PYTHON=...` takes another.
+PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$one && break; done)
 NPM ?= npm
 PHOTO ?=
 OUT ?= demo-out
@@ -14,17 +16,18 @@ NODE_STAMP := devnet/node_modules/.installed
 setup: $(PY_STAMP) $(NODE_STAMP)
 
 check-python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed, see https://www.python.org; make PYTHON=/path/to/it" >&2; exit 1; }
 
 check-node:
-	@node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null || \
+	@node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && \
+	  command -v $(NPM) >/dev/null || \
 	  { echo "Node 20 or newer is needed (with npm), see https://nodejs.org" >&2; exit 1; }
 
 $(PY_STAMP): pyproject.toml requirements.lock | check-python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-virtualenv -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --require-virtualenv --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(NODE_STAMP): devnet/package.json devnet/package-lock.json | check-node
@@ -48,10 +51,14 @@ contracts: setup
 test: lint contracts
 	$(BIN)/pytest
 
+# The versions in use. torch without its build; the fuzzer only where it comes as a wheel.
+FUZZER := sys_platform == "linux" and platform_machine == "x86_64" and python_version < "3.14"
 lock: $(PY_STAMP)
 	{ sed -n '/^#/p' requirements.lock; \
-	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+.*/\1/'; } > requirements.lock.new
+	  $(BIN)/python -m pip freeze --exclude-editable \
+	  | sed -e 's/^\(torch==[0-9.]*\)+.*/\1/' -e 's/^atheris==.*/&; $(FUZZER)/'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 clean:
-	rm -rf $(VENV) devnet/node_modules contracts/out contracts/cache demo-out .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) devnet/node_modules contracts/out contracts/cache demo-out dist \
+	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
