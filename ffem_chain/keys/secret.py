@@ -13,7 +13,7 @@ class Secret:
     __slots__ = ("_data",)
 
     def __init__(self, data: bytes) -> None:
-        self._data = bytes(data)
+        self._data = bytes(memoryview(data))  # a number, which bytes() would take for a length, is refused
 
     @classmethod
     def random(cls, length: int = 32) -> Secret:

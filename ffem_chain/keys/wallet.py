@@ -34,10 +34,10 @@ def save_wallet(path: Path, account: LocalAccount, passphrase: Secret) -> None:
 
 def wallet_address(path: Path) -> str:
     """The checksummed address that a keystore file names, without opening it. FormatError where it names none."""
-    address = parse_keystore(read_file(path, "wallet", MAX_BYTES)).get("address")
-    if not is_address(address):
+    address = _named_address(parse_keystore(read_file(path, "wallet", MAX_BYTES)))
+    if not address:
         raise FormatError("the wallet file names no address", _RESTORE)
-    return str(to_checksum_address(str(address)))
+    return address
 
 
 def load_wallet(path: Path, passphrase: Secret) -> LocalAccount:
@@ -55,9 +55,15 @@ def load_wallet(path: Path, passphrase: Secret) -> LocalAccount:
         account: LocalAccount = Account.from_key(key)
     except ValueError:
         raise FormatError("the wallet file holds no private key", _RESTORE) from None
-    if "address" in keystore and (not is_address(keystore["address"]) or account.address != wallet_address(path)):
+    if "address" in keystore and account.address != _named_address(keystore):
         raise Tampered("the wallet file names an address that is not its key's", _RESTORE)
     return account
+
+
+def _named_address(keystore: dict[str, Any]) -> str:
+    """Checksummed; empty where the keystore names none."""
+    address = keystore.get("address")
+    return str(to_checksum_address(str(address))) if is_address(address) else ""
 
 
 def _text(passphrase: Secret) -> str:

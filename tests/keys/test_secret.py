@@ -67,6 +67,12 @@ def test_comparison_is_by_content_and_only_with_secrets() -> None:
     assert Secret.random() != Secret.random()
 
 
+def test_only_bytes_are_secrets() -> None:
+    for wrong in (32, "text", None, [1, 2]):
+        with pytest.raises(TypeError):
+            Secret(wrong)  # 32 would be a key of zeros
+
+
 def test_its_bytes_are_its_own() -> None:
     data = bytearray(TEXT)
     secret = Secret(data)
