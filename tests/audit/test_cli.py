@@ -91,6 +91,20 @@ def test_what_a_vault_knows(
     assert not any(line["scope"] for line in hidden["grants"])
 
 
+def test_vaults_that_do_not_open(story: Story, ffem: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit needs none: only who asks for --scopes hears of it."""
+    uid = story.scene.uid.hex()
+    missing = ffem("audit", uid, "--scopes")
+    assert missing.status == 3 and "no wallet" in missing.err and missing.out == ""
+    own(story, tmp_path / "home", 0)
+    monkeypatch.setenv("FFEM_PASSPHRASE", "wrong horse")
+    done = ffem("audit", uid)
+    assert done.status == 0 and "left out" in done.err
+    assert ffem("audit", uid, "--scopes").status == 5
+    (tmp_path / "home" / "wallets" / "default.vault").unlink()
+    assert ffem("audit", uid).status == 0
+
+
 def test_status(story: Story, ffem: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """0 where it could be carried out, 12 where its basis is broken; --strict counts warnings."""
     assert ffem("audit", "--patience", 0).status == 0

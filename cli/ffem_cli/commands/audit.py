@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffem_chain.errors import FfemError, InputError
+from ffem_chain.errors import FfemError, InputError, NotForMe
 from ffem_cli import audited, lookup, shell
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session, has_secret
@@ -232,11 +232,22 @@ def _source(session: Session, registry: Registry, copy: str | None) -> EventSour
 
 def _scopes(session: Session, report: Report, wanted: bool | None) -> Scopes:
     """What this wallet's vault knows of what grants are for: those it gave and those it received."""
-    if wanted is False or not session.has_wallet():
+    there = session.has_wallet() and session.vault_path().exists()
+    if wanted is False or not (wanted or there):
         return {}
     if wanted is None and not has_secret("FFEM_PASSPHRASE"):
         session.out.note("add --scopes to say what the grants of this wallet are for")
         return {}
+    try:
+        return _known(session, report)
+    except NotForMe as error:
+        if wanted:
+            raise
+        session.out.note(f"what grants are for is left out: {error.message}")
+        return {}
+
+
+def _known(session: Session, report: Report) -> Scopes:
     owner = session.owner()
     found = {record.grant_id: record.scope for record in owner.grants()}
     if any(ledger.created.recipient == owner.wallet for ledger in report.history.grants.values()):
