@@ -28,7 +28,7 @@ def line(machine: dict[str, Any]) -> str:
     """The same in one line."""
     parts = [machine["system"], f"{machine['cpu_count']} processors", f"python {machine['python']}"]
     if machine["torch_threads"]:
-        parts.append(f"{machine['torch_threads']} threads")
+        parts.append(f"torch threads {machine['torch_threads']}")
     parts += [f"{name} {found}" for name, found in machine["versions"].items()]
     if machine["load"] is not None:
         parts.append(f"load {machine['load']}")
