@@ -93,7 +93,7 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
             _refuse_special(path, found.st_mode)
             if found.st_size > most_bytes:
                 raise InputError(f"{path}: {found.st_size >> 20} MiB; a photo has at most {most_bytes >> 20} MiB")
-            data = file.read(most_bytes + 1)
+            data = file.read(found.st_size + 1)  # not `most_bytes`: that much memory would be taken at once
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except PermissionError:
@@ -101,8 +101,8 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{path}: it cannot be read: {reason}") from None
-    if len(data) > most_bytes:
-        raise InputError(f"{path}: a photo has at most {most_bytes >> 20} MiB")
+    if len(data) > found.st_size:
+        raise InputError(f"{path}: the file grows while it is read", "wait until it is complete")
     if not data:
         raise InputError(f"{path}: the file is empty")
     return data
