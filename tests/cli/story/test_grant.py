@@ -83,13 +83,14 @@ def test_suite_2_where_all_have_it(world: World, capture: str, tmp_path: Path) -
 
 
 def test_revoked_in_time_and_what_stays_open(world: World, group: Path) -> None:
-    capture = world.json("owner", "seal", group, "--album", "family")["captures"][0]["uid"]
+    world.ok("owner", "album", "create", "trip")
+    capture = world.json("owner", "seal", group, "--album", "trip")["captures"][0]["uid"]
     bob, carol = world.address("bob"), world.address("carol")
     face = world.grant(capture, "bob", "--face", 0)
     whole = world.grant(capture, "bob")
     direct = world.grant(capture, "bob", "--face", 1, "--direct")
     others = world.grant(capture, "carol", "--face", 1)
-    epoch = world.json("owner", "grant", "--album", "family", carol)["grant"]
+    epoch = world.json("owner", "grant", "--album", "trip", carol)["grant"]
 
     first = world.ok("owner", "revoke", face)
     assert "before it was opened" in first.out and "revoked at block " in first.out

@@ -28,8 +28,8 @@ from ffem_chain.chain.events import CaptureRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.rpc import wait_until
 from ffem_chain.chain.types import album_id
+from ffem_chain.keys import vault
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.vault import Vault
 from ffem_cli.main import run
 from ffem_devnet.anvil import Anvil
 
@@ -76,13 +76,14 @@ class World:
             self.ok(name, "config", "set", "registry", self.registry)
 
     def add_wallet(self, name: str, account: LocalAccount) -> None:
-        """A profile with a wallet of its own. Its keystore asks less of scrypt than those that the program makes:
-        every command opens it."""
+        """A profile with a wallet of its own. Keystore and vault ask less of scrypt than those that the program makes:
+        every command opens both."""
         folder = self.home / "wallets"
         folder.mkdir(parents=True, exist_ok=True)
         keystore = Account.encrypt(bytes(account.key), PASSPHRASE, kdf="scrypt", iterations=1024)
         (folder / f"{name}.json").write_text(json.dumps(keystore))
-        self.ok(name, "--rpc-url", self.anvil.url, "init")
+        with mock.patch.dict(vault._KDF, n=1 << 14):
+            self.ok(name, "--rpc-url", self.anvil.url, "init")
 
     def address(self, name: str) -> str:
         """Somebody's wallet."""
@@ -196,7 +197,7 @@ class World:
 
     def drop_keys(self, name: str) -> None:
         """Forget somebody's private encryption keys, as a vault that was not kept does."""
-        with Vault.open(self.home / "wallets" / f"{name}.vault", Secret(PASSPHRASE.encode())).edit() as data:
+        with vault.Vault.open(self.home / "wallets" / f"{name}.vault", Secret(PASSPHRASE.encode())).edit() as data:
             data["keyring"] = {}
 
     def rpc(self, method: str, *params: Any) -> Any:
