@@ -204,6 +204,12 @@ def _lookup(root: bytes, path: bytes, nodes: Sequence[bytes], what: str) -> byte
         raise Tampered(f"the node's proof of {what} does not match the block", _HINT) from None
 
 
+def _nodes(value: Any) -> list[bytes]:
+    if not isinstance(value, list):
+        raise Tampered("the node gives something that is no proof", _HINT)
+    return [_raw(node) for node in value]
+
+
 def _rlp(data: bytes) -> Any:
     try:
         return rlp.decode(data)
@@ -223,8 +229,7 @@ class Prover:
             raise
         except FfemError:
             return  # a node without eth_getProof, or without the state of that block
-        nodes = [_raw(node) for node in answer.get("accountProof") or ()]
-        self.account = account_proof(self._address, header.state_root, nodes)
+        self.account = account_proof(self._address, header.state_root, _nodes(answer.get("accountProof")))
 
     def _ask(self, slots: Sequence[bytes]) -> Mapping[str, Any]:
         names = ["0x" + slot.hex() for slot in slots]
@@ -248,15 +253,15 @@ class Prover:
         if self.account is None:
             at = hex(self.header.number)
             questions = [("eth_getStorageAt", [self._address, "0x" + slot.hex(), at]) for slot in slots]
-            return dict(zip(slots, (int(str(a), 16) for a in calls(self._rpc, questions)), strict=True))
+            return dict(zip(slots, (int.from_bytes(_raw(a), "big") for a in calls(self._rpc, questions)), strict=True))
         found: dict[bytes, int] = {}
         for start in range(0, len(slots), _BATCH):
             part = slots[start : start + _BATCH]
-            proofs = self._ask(part).get("storageProof") or ()
-            if len(proofs) != len(part):
+            proofs = self._ask(part).get("storageProof")
+            if not isinstance(proofs, list) or len(proofs) != len(part):
                 raise Tampered("the node leaves out proofs that it was asked for", _HINT)
             for slot, proof in zip(part, proofs, strict=True):
-                nodes = [_raw(node) for node in proof.get("proof") or ()]
+                nodes = _nodes(proof.get("proof") if isinstance(proof, Mapping) else None)
                 found[slot] = storage_word(self.account.storage_root, slot, nodes)
         return found
 

@@ -12,6 +12,7 @@ import pytest
 from ffem_chain.audit.run import audit
 from ffem_chain.chain import events as ev
 from ffem_chain.stores.cid import cid_of_digest
+from ffem_devnet.ipfs import IpfsDaemon
 from tests.cli.conftest import PASSPHRASE, Cli, make_wallet
 
 from .liar import dropping, lying
@@ -178,6 +179,22 @@ def test_sync_and_audit_from_the_copy(story: Story, ffem: Cli, tmp_path: Path, m
     local = ffem("sync", "--local", "--folder", tmp_path / "mine", "--car", tmp_path / "mine.car", "--json").data
     assert local["cid"] is None and (tmp_path / "mine.car").read_bytes() == car.read_bytes()
     assert (tmp_path / "mine" / "head.cbor").exists()
+
+
+def test_a_copy_on_ipfs(
+    story: Story, ffem: Cli, ipfs: IpfsDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real daemon gives it the same CID as a folder does, and serves it to an auditor who has nothing else."""
+    here = ffem.ok("sync", "--json").data
+    monkeypatch.setenv("FFEM_STORE", ipfs.url)
+    monkeypatch.setenv("FFEM_HOME", str(tmp_path / "other"))
+    there = ffem.ok("sync", "--json").data
+    assert there["cid"] == here["cid"]
+    monkeypatch.setenv("FFEM_HOME", str(tmp_path / "third"))
+    with lying(story.world.url, dropping(lambda event: event.block <= there["block"])) as url:
+        monkeypatch.setenv("FFEM_RPC_URL", url)
+        report = ffem.ok("audit", "--copy", there["cid"], "--json").data
+    assert report["complete"] and report["counts"]["grants"] == 5
 
 
 def test_help(ffem: Cli) -> None:

@@ -16,7 +16,7 @@ from ffem_chain.audit.run import audit
 from ffem_chain.audit.storage import capture_slot, grant_slot, storage_root, words
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry
-from ffem_chain.errors import ChainUnavailable, Tampered
+from ffem_chain.errors import ChainUnavailable, FfemError, Tampered
 
 from .liar import Edit, dropping, honest, lying, on_logs, without_proofs
 from .story import Story
@@ -159,6 +159,21 @@ def test_proofs_that_do_not_hold(story: Story) -> None:
     for edit in (damaged, emptied, other_state):
         with pytest.raises(Tampered):
             heard(story, edit)
+
+
+@pytest.mark.parametrize("junk", [5, "0x", [], {}, {"accountProof": 5}, {"accountProof": ["0xzz"]}, None])
+@pytest.mark.parametrize("method", ["eth_getProof", "eth_getBlockByNumber", "eth_getStorageAt"])
+def test_nonsense_from_a_node_is_one_error(story: Story, method: str, junk: Any) -> None:
+    def answers(asked: str, _: list[Any], result: Any) -> Any:
+        return junk if asked == method else result
+
+    edit = without_proofs(answers) if method == "eth_getStorageAt" else answers
+    try:
+        report = heard(story, edit)
+    except FfemError:
+        return
+    # What is no proof is like a node that gives none, and what is no word differs from the one that is expected.
+    assert not report.complete and (method == "eth_getProof" or missing(report))
 
 
 def test_no_damaged_proof_is_believed(story: Story) -> None:
