@@ -139,6 +139,7 @@ def test_an_address_that_is_not_the_keys(tmp_path: Path) -> None:
         {"r": 0},
         {"p": 1 << 40},
         {"p": 1 << 22},
+        {"p": 1 << 17},  # little memory, much time
         {"dklen": 1 << 40},
         {"dklen": 16},
         {"dklen": "32"},
