@@ -114,8 +114,10 @@ class _Session(requests.Session):
             if 300 <= response.status_code < 400:
                 raise ValueError("redirected")
             body = self._read(response.raw, self._limit if is_block else _LONGEST_JSON)
-            if not is_block and body.count(b"[") + body.count(b"{") > _MOST_BRACKETS:
-                raise ValueError("nested too deeply")
+            if not is_block:
+                if body.count(b"[") + body.count(b"{") > _MOST_BRACKETS:
+                    raise ValueError("nested too deeply")
+                body = body.replace(b"\n", b" ")  # the library parses all of a broken answer again for each line
         except BaseException:
             response.close()
             raise

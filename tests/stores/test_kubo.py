@@ -219,6 +219,16 @@ def test_a_check_that_is_answered_by_nonsense_has_failed(ipfs: IpfsDaemon, answe
         KuboStore(url).check()
 
 
+def test_a_broken_answer_of_many_lines_costs_little() -> None:
+    before = time.process_time()
+    with (
+        raw(page("200 OK", b"[\n" + b"1,\n" * 43_000)) as url,
+        pytest.raises(StoreUnavailable, match=NOT_IPFS),
+    ):
+        KuboStore(url).check()
+    assert time.process_time() - before < 5  # of this process
+
+
 def test_what_a_daemon_calls_its_version_cannot_write_to_the_terminal(ipfs: IpfsDaemon) -> None:
     with proxy(ipfs.port, lambda path, body: b'{"Version": "\\u001b[2J\\nowned"}') as url:
         assert KuboStore(url).check().endswith("version unknown")
