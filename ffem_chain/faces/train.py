@@ -27,9 +27,9 @@ from ffem_chain.faces.glow import ActNorm, Glow, GlowConfig
 HELD_OUT = 20  # one picture in so many is kept for validation
 
 
-def load_faces(folders: list[Path], size: int) -> NDArray[np.uint8]:
-    """All pictures of the folders as (N, size, size, 3) uint8 RGB, in the order of their names."""
-    files = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+def load_faces(folders: list[Path], size: int, every: int = 1) -> NDArray[np.uint8]:
+    """Every `every`-th picture of the folders as (N, size, size, 3) uint8 RGB, in the order of their names."""
+    files = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})[::every]
     if not files:
         raise SystemExit("no pictures found: give folders of aligned faces")
     faces = np.empty((len(files), size, size, 3), np.uint8)
