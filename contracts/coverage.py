@@ -6,6 +6,7 @@ tests; the invariants and the gas figures add no coverage, and take long when no
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,9 @@ def measure(report: Path) -> str:
     """Writes the lcov report of the contracts' sources and returns forge's output. Raises CalledProcessError."""
     command = [FORGE, "coverage", "--report", "lcov", "--report-file", report, "--no-match-coverage", "^test/"]
     command += ["--no-match-contract", "^(Gas|Invariants|Reach)Test$"]
-    run = subprocess.run(command, cwd=CONTRACTS, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # Beside the report, so that the unoptimized build never takes the place of the one that is tested.
+    env = os.environ | {"FOUNDRY_OUT": str(report.parent / "out"), "FOUNDRY_CACHE_PATH": str(report.parent / "cache")}
+    run = subprocess.run(command, cwd=CONTRACTS, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if run.returncode:
         raise subprocess.CalledProcessError(run.returncode, command, run.stdout)
     return run.stdout
