@@ -127,6 +127,7 @@ def test_an_address_that_is_not_the_keys(tmp_path: Path) -> None:
     [
         {"n": 1 << 40},
         {"n": 1 << 23},
+        {"n": 1 << 20},  # a gibibyte
         {"n": 1000},
         {"n": 1},
         {"n": 0},
