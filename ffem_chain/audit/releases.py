@@ -111,7 +111,10 @@ def requests(scene: Scene, ledger: Ledger) -> Iterator[Anomaly]:
                 continue
             others = f"; {len(answered)} of the {ledger.threshold} needed had answered" if ledger.threshold > 1 else ""
             text = f"{title(ledger)}: {keeper} left request {seq} unanswered for {span(waited)}{why}{others}"
-            hint = "ask the keeper to run (ffem keeper run; it answers one wallet only so often), or choose others"
+            hint = (
+                "ask the keeper to run (ffem keeper run; it answers one wallet only so often), or grant again with "
+                "other keepers"
+            )
             severity = Severity.NOTICE if enough or end is not None else Severity.WARNING
             yield anomaly(ledger, Kind.SILENT_KEEPER, severity, text, hint, request.block, keeper)
 
