@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from ffem_chain.chain.registry import Registry
 
 from ffem_chain.chain.events import GrantCreated, KeeperSetProposed
+from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantStatus, KeeperSetView, KeyStatus
 from ffem_chain.errors import ChainUnavailable, Refused
 from ffem_chain.keys.grants import parse_payload

@@ -18,9 +18,9 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
-from ffem_chain.chain.registry import Registry
 
 from ffem_chain.chain.events import AccessRequested, ReleaseCommitted
+from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import ChainUnavailable, FfemError, FormatError, Pending, Refused
 from ffem_chain.keys.grants import open_keeper_share, parse_payload, parse_request_key, seal_release

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ffem_chain.chain.registry import Registry
 from numpy.typing import NDArray
 
 from ffem_chain.capture.exact import ownership
 from ffem_chain.capture.model import PRECISIONS, Capture, Manifest
 from ffem_chain.capture.picture import decode, encode
+from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Tampered
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
