@@ -152,11 +152,11 @@ def train(args: argparse.Namespace) -> None:
         average_into(average, model, min(0.999, (step + 1) / (step + 10)))
         if step % 20 == 0:
             rate = seen / (time.monotonic() - started)
-            print(f"step {step}/{args.steps} loss {float(loss):.4f} {rate:.1f} faces/s", file=sys.stderr, flush=True)
+            print(f"step {step}/{args.steps} loss {loss.item():.4f} {rate:.1f} faces/s", file=sys.stderr, flush=True)
         if step % args.save_every == 0 or step == args.steps:
             smooth = Glow(model.config)
             smooth.load_state_dict(average)
-            record = {"step": step, "loss": float(loss), **validate(smooth, validation)}
+            record = {"step": step, "loss": loss.item(), **validate(smooth, validation)}
             with log.open("a") as out:
                 out.write(json.dumps(record) + "\n")
             print(record, file=sys.stderr, flush=True)
