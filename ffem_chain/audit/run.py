@@ -89,7 +89,7 @@ def _audit(
     prover = Prover(registry, header)
     prover.check_code(code)
     events = read_all(source, registry.from_block, header.number, progress)
-    times = _times(registry, header, events, progress)
+    times, unproven = _times(registry, header, events, progress)
     history = rebuild(events, header.time)
     completeness = check_history(history, prover)
     found: list[Anomaly] = list(completeness.anomalies)
@@ -98,6 +98,8 @@ def _audit(
     if stores:
         unserved, beyond = not_served(history, stores)
         found += unserved
+    if unproven:
+        beyond.append(f"the times of {unproven} blocks: their hashes cannot be recomputed, so they are the node's word")
     said = limits(history, completeness.complete, header.number)
     return Report(
         address=registry.address,
@@ -116,12 +118,18 @@ def _audit(
     )
 
 
-def _times(registry: Registry, header: Header, events: Sequence[Event], progress: Progress | None) -> dict[int, int]:
-    """Unix seconds of each block with events. Raises _Reorganised where an event's block is not on the chain."""
+def _times(
+    registry: Registry, header: Header, events: Sequence[Event], progress: Progress | None
+) -> tuple[dict[int, int], int]:
+    """Unix seconds of each block with events, and how many of them no hash proves.
+
+    Raises _Reorganised where an event's block is not on the chain.
+    """
     hashes = {event.block: event.block_hash for event in events}
     if any(event.block > header.number or hashes[event.block] != event.block_hash for event in events):
         raise _Reorganised
     times: dict[int, int] = {}
+    unproven = 0
     numbers = sorted(hashes)
     for start in range(0, len(numbers), _HEADERS):
         part = numbers[start : start + _HEADERS]
@@ -130,9 +138,10 @@ def _times(registry: Registry, header: Header, events: Sequence[Event], progress
             if number not in headers or headers[number].hash != hashes[number]:
                 raise _Reorganised
             times[number] = headers[number].time
+            unproven += not headers[number].proven
         if progress is not None:
             progress("reading the times of blocks", start + len(part), len(numbers))
-    return times
+    return times, unproven
 
 
 def _unknown(registry: Registry, header: Header, code: bytes) -> Report:
