@@ -248,6 +248,7 @@ def test_cbor_has_one_form_only() -> None:
     other_order = b"\xa2" + b"\x67version\x01" + b"\x65faces" + cbor2.dumps(content["faces"])
     for other in (indefinite, long_head, twice, tagged, other_order, data + b"\x00", data[:-1]):
         refused(vouched(faces=other))
+    refused(vouched(faces=tagged), "kind of CBOR")  # before a decoder builds what the tag names
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_announced_lengths_allocate_nothing(head: str) -> None:
     data += bytes(len(FILES[FACES]) - len(data))
     tracemalloc.start()
     start = time.monotonic()
-    refused(vouched(faces=data))
+    refused(vouched(faces=data), "truncated|more than 22 items|kind of CBOR")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20
