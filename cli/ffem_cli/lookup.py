@@ -60,7 +60,8 @@ def _one(found: Sequence[Found], name: Name, ids: Sequence[bytes], what: str) ->
     if len(found) > 1:
         shown = ", ".join(one.hex()[:SHOWN] for one in ids[:_MOST_NAMED])
         more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-        raise InputError(f"{name.text!r} could be {len(found)} {what}: {shown}{more}", "type more digits")
+        hint = "type more digits" if name.prefix else "name it by its uid"
+        raise InputError(f"{name.text!r} could be {len(found)} {what}: {shown}{more}", hint)
     return found[0]
 
 

@@ -59,9 +59,9 @@ def make_plan(recipient: Recipient, event: CaptureRegistered, sealed: Sequence[i
     wanted = list(sealed) if face is None else [face]
     targets = {i: Scope(LEVEL_FACE, epoch=event.epoch, slot=event.slot, uid=event.uid, face=i) for i in wanted}
     usable, late = [], []
-    for grant in recipient.grants():
+    for grant in recipient.grants(event.album):
         scope = grant.scope
-        if grant.album != event.album or scope is None or not any(covers(scope, one) for one in targets.values()):
+        if scope is None or not any(covers(scope, one) for one in targets.values()):
             continue
         if grant.direct or grant.status in (GrantStatus.LIVE, GrantStatus.OPENED):
             usable.append(grant)

@@ -184,7 +184,7 @@ class Archive:
         """Face key of face `index` (from 0) of a capture of this owner."""
         record = self.capture(uid)
         if not 0 <= index < record.faces:
-            raise InputError(f"capture {uid.hex()[:16]} has {record.faces} faces, there is no face {index}")
+            raise InputError(f"there is no face {index} in capture {uid.hex()[:16]}, which has {record.faces}")
         if index not in record.sealed:
             raise InputError(f"face {index} was too small: it was covered for ever, and no key opens it")
         context = tree.FaceContext(uid, index, record.model_id, record.rotation, record.precision)

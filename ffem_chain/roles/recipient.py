@@ -117,9 +117,10 @@ class Recipient:
 
     # ------------------------------------------------------------------ grants
 
-    def grants(self) -> list[ReceivedGrant]:
-        """All grants to this wallet, oldest first, with what each allows now."""
-        events = self.registry.events([GrantCreated], recipient=self.wallet)
+    def grants(self, album: bytes | None = None) -> list[ReceivedGrant]:
+        """All grants to this wallet (of one album), oldest first, with what each allows now."""
+        only = {} if album is None else {"album": album}
+        events = self.registry.events([GrantCreated], recipient=self.wallet, **only)  # type: ignore[arg-type]
         created = [event for event in events if isinstance(event, GrantCreated)]
         statuses = self.registry.openable_by(self.wallet, [event.grant_id for event in created])
         return [self._received(event, status) for event, status in zip(created, statuses, strict=True)]
@@ -156,7 +157,7 @@ class Recipient:
         event = registered_capture(self.registry, album, uid) if album else find_capture(self.registry, uid)
         level = LEVEL_CAPTURE if face is None else LEVEL_FACE
         target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
-        mine = [grant for grant in self.grants() if grant.album == event.album]
+        mine = self.grants(event.album)
         covering = [grant for grant in mine if grant.scope and covers(grant.scope, target)]
         usable = (GrantStatus.LIVE, GrantStatus.OPENED)
         found = [grant for grant in covering if grant.direct or grant.status in usable]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffem_chain.errors import InputError
+from ffem_chain.errors import InputError, Refused
 from ffem_cli import lookup, opener, pictures, shell
 from ffem_cli.commands.captures import CaptureArgument, InAlbumOption
 from ffem_cli.commands.grants import FaceOption
@@ -37,13 +37,19 @@ def _load(session: Session, recipient: Recipient, text: str, in_album: str | Non
 def _plan(recipient: Recipient, event: CaptureRegistered, capture: Capture, face: int | None) -> opener.Plan:
     if face is not None:
         if face >= len(capture.public_faces):
-            raise InputError(f"the capture has {len(capture.public_faces)} faces, there is no face {face}")
+            raise InputError(f"there is no face {face}; the capture has {len(capture.public_faces)}")
         if not capture.public_faces[face].sealed:
             raise InputError(f"face {face} was too small: it was covered for ever, and no key opens it")
     sealed = [one.index for one in capture.faces]
     if not sealed:
         raise InputError("the capture has no sealed face: there is nothing to open")
-    return opener.make_plan(recipient, event, sealed, face)
+    try:
+        return opener.make_plan(recipient, event, sealed, face)
+    except Refused as error:
+        if recipient.registry.album(event.album).owner != recipient.wallet:
+            raise
+        hint = f"it is in an album of yours: ffem grant {event.uid.hex()[: lookup.SHOWN]} {recipient.wallet} --direct"
+        raise Refused(error.message, hint) from None
 
 
 def request(

@@ -66,7 +66,7 @@ def _revoke_capture(owner: Owner, record: CaptureRecord, wallet: str | None, fac
 
     if face >= record.faces:
         raise InputError(
-            f"capture {record.uid.hex()[: lookup.SHOWN]} has {record.faces} faces, there is no face {face}"
+            f"there is no face {face} in capture {record.uid.hex()[: lookup.SHOWN]}, which has {record.faces}"
         )
     only = None if wallet is None else checksum(wallet)
     chosen = [

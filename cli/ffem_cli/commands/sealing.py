@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, NotForMe, Pending, Refused, StoreUnavailable
-from ffem_cli import lookup, shell
+from ffem_cli import lookup, pictures, shell
 from ffem_cli.config import BY_NAME
 from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
     from ffem_chain.faces.weights import Model
     from ffem_chain.roles.owner import Owner
-    from ffem_node.seal import Sealed
 
 # What the next photo would meet as well.
 _GENERAL = (ChainUnavailable, StoreUnavailable, NotForMe, Refused)
@@ -144,19 +143,22 @@ def _seal_all(
             def stage(name: str, text: str = text, first: int = number * len(STAGES)) -> None:
                 progress(text, first + STAGES.index(name))
 
+            sealed: dict[str, Any] = {}
             try:
-                outcomes.append(_seal_one(session, work, photo, stage))
+                sealed |= _seal_one(session, work, photo, stage)
+                outcomes.append(sealed)
+                if work.export is not None:
+                    _export(session, work.export, photo, sealed)
             except KeyboardInterrupt:
-                failures.append(
-                    Interrupted(
-                        f"interrupted: {number} of {len(photos)} photos are done, {photo} may be",
-                        "ffem ls shows what is sealed; ffem seal --resume registers what is not on the chain yet",
-                    )
-                )
+                text = f"interrupted: {number} of {len(photos)} photos are done, {photo} may be"
+                failures.append(Interrupted(text, "ffem ls shows what is sealed, ffem seal --resume registers it"))
                 return
             except FfemError as error:
-                outcomes.append({"photo": photo, "error": error.message, "hint": error.hint})
                 failures.append(error)
+                if sealed:
+                    sealed["export_error"] = error.message
+                else:
+                    outcomes.append({"photo": photo, "error": error.message, "hint": error.hint})
                 if isinstance(error, _GENERAL):
                     outcomes.extend({"photo": rest, "error": "not tried"} for rest in photos[number + 1 :])
                     return
@@ -178,22 +180,11 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         allow_no_faces=work.allow_no_faces,
         on_progress=stage,
     )
-    outcome = _outcome(sealed, photo, work.album)
-    if work.export is not None:
-        from ffem_chain.keys.files import write_private
-
-        path = work.export / f"{photo.stem}-{sealed.uid.hex()[:8]}.png"
-        write_private(path, session.store().get(sealed.cid)["image.png"], replace=False)
-        outcome["exported"] = path
-    return outcome
-
-
-def _outcome(sealed: Sealed, photo: Path, album: str) -> dict[str, Any]:
     return {
         "photo": photo,
         "uid": sealed.uid,
         "cid": sealed.cid,
-        "album": album,
+        "album": work.album,
         "faces": sealed.faces,
         "covered": sealed.covered,
         "bytes": sealed.bytes,
@@ -201,6 +192,13 @@ def _outcome(sealed: Sealed, photo: Path, album: str) -> dict[str, Any]:
         "total_ms": round(sum(sealed.timings_ms.values()), 1),
         "registered": sealed.registered,
     }
+
+
+def _export(session: Session, folder: Path, photo: Path, outcome: dict[str, Any]) -> None:
+    """Write I_enc of a sealed photo. The store keeps it, whatever happens here."""
+    path = folder / f"{photo.stem[:60]}-{outcome['uid'].hex()[:8]}.png"
+    pictures.write_out(path, session.store().get(outcome["cid"])["image.png"])
+    outcome["exported"] = path
 
 
 def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
@@ -224,6 +222,8 @@ def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
             ]
             if "exported" in one:
                 blocks.append(f"  I_enc    {one['exported']}")
+            elif "export_error" in one:
+                blocks.append(f"  I_enc    NOT WRITTEN: {one['export_error']}")
     return blocks
 
 
@@ -239,8 +239,8 @@ def _failure(outcomes: list[dict[str, Any]], failures: list[FfemError], offline:
     if failures and len(outcomes) == len(failures) == 1:
         return failures[0]
     if failures:
-        bad = sum("error" in one for one in outcomes)
-        return NotAllSealed(f"{bad} of {len(outcomes)} photos were not sealed", failures[0].hint)
+        bad = sum("error" in one or "export_error" in one for one in outcomes)
+        return NotAllSealed(f"{bad} of {len(outcomes)} photos were not sealed or not exported", failures[0].hint)
     waiting = sum(not one["registered"] for one in outcomes)
     if waiting and not offline:
         return Pending(

@@ -83,7 +83,7 @@ def test_photos_that_cannot_be_sealed(world: World, nothing_written: Path) -> No
         assert "NOT SEALED" not in said
     photos = [folder / name for name in expected]
     done = world.ffem("owner", "seal", *photos, "--album", "family", "--json")
-    assert done.status == 1 and done.error["error"] == "10 of 10 photos were not sealed"
+    assert done.status == 1 and done.error["error"] == "10 of 10 photos were not sealed or not exported"
     assert [bool(one["error"]) for one in done.data["captures"]] == [True] * 10
 
 
@@ -182,7 +182,7 @@ def test_an_ambiguous_prefix(world: World, nothing_written: Path) -> None:
         (("0x12",), 3, "is not a wallet address"),
         (("0x" + "0" * 40,), 3, "is not a wallet address"),
         (("0x70997970C51812dc3A010C7d01b50e0d17dc79c8",), 3, "checksum"),
-        (("BOB", "--face", "7"), 3, "has 1 faces, there is no face 7|there is no face 7"),
+        (("BOB", "--face", "7"), 3, "there is no face 7 in capture"),
         (("BOB", "--face", "-1"), 2, "--face"),
         (("BOB", "--face", "nose"), 2, "--face"),
         (("BOB", "--expires", "yesterday"), 3, "is no time in the future"),
@@ -277,6 +277,8 @@ def test_nothing_was_granted(world: World, one: str, nothing_written: Path) -> N
     for name in ("stranger", "carol"):
         world.fails(name, 7, "is not granted to 0x", "open", one, "-o", out)
         world.fails(name, 7, "is not granted to 0x", "request", one)
+    said = world.fails("owner", 7, "is not granted to 0x", "open", one, "-o", out)
+    assert f"ffem grant {one[:16]} {world.address('owner')} --direct" in said
     world.fails("carol", 3, "there is no face 9", "open", one, "--face", 9, "-o", out)
 
 

@@ -29,7 +29,7 @@ def test_one_bad_photo_stops_no_other(world: World, group: Path, tmp_path: Path)
     done = world.ffem(
         "owner", "seal", group, bad, photo(tmp_path / "one.jpg"), "-a", "family", "-o", tmp_path, "--json"
     )
-    assert done.status == 1 and "1 of 3 photos were not sealed" in done.error["error"]
+    assert done.status == 1 and "1 of 3 photos were not sealed or not exported" in done.error["error"]
     first, second, third = done.data["captures"]
     assert (first["faces"], first["covered"], first["registered"], first["album"]) == (2, 0, True, "family")
     assert "damaged" in second["error"] and "uid" not in second
@@ -127,3 +127,13 @@ def test_a_picture_without_faces_is_published_only_on_request(world: World, tmp_
     (sealed,) = world.json("owner", "seal", path, "--album", "family", "--allow-no-faces", "-o", tmp_path)["captures"]
     assert sealed["faces"] == 0 and np.array_equal(pixels(Path(sealed["exported"])), pixels(path))
     world.fails("bob", 3, "no sealed face", "open", sealed["uid"], "-o", tmp_path / "out.png")
+
+
+def test_a_photo_that_is_sealed_and_not_exported(world: World, tmp_path: Path) -> None:
+    """Nothing can be written to the folder: the capture is registered all the same, and that is told apart."""
+    path = photo(tmp_path / "one.jpg")
+    done = world.ffem("owner", "seal", path, "--album", "family", "-o", "/proc", "--json")
+    assert done.status == 3 and "cannot be written" in done.error["error"]
+    (sealed,) = done.data["captures"]
+    assert sealed["registered"] is True and "cannot be written" in sealed["export_error"]
+    assert "error" not in sealed and "exported" not in sealed
