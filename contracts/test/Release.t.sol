@@ -68,9 +68,9 @@ contract ReleaseTest is World {
     /// @dev Neither the owner nor a keeper can ask in the recipient's place.
     function test_requestAccess_NotRecipient_roles() public {
         (, bytes32 id) = granted(1, 1);
-        bytes4 error = IKeyRegistry.NotRecipient.selector;
-        refuses(owner, _request(id, "key"), abi.encodeWithSelector(error, id, owner));
-        refuses(keeperAt(0), _request(id, "key"), abi.encodeWithSelector(error, id, keeperAt(0)));
+        bytes4 reason = IKeyRegistry.NotRecipient.selector;
+        refuses(owner, _request(id, "key"), abi.encodeWithSelector(reason, id, owner));
+        refuses(keeperAt(0), _request(id, "key"), abi.encodeWithSelector(reason, id, keeperAt(0)));
     }
 
     function testFuzz_requestAccess_GrantIsDirect(bytes32 salt, bytes memory key) public {
@@ -179,12 +179,12 @@ contract ReleaseTest is World {
         (bytes32 album, bytes32 id) = granted(count, 1);
         (,, uint32 set,) = registry.album(album);
         ask(id);
-        bytes memory error = abi.encodeWithSelector(IKeyRegistry.NotKeeper.selector, set, who);
-        if (index >= count || who != keeperAt(index)) refuses(who, _commit(id, 1, index, d), error);
+        bytes memory reason = abi.encodeWithSelector(IKeyRegistry.NotKeeper.selector, set, who);
+        if (index >= count || who != keeperAt(index)) refuses(who, _commit(id, 1, index, d), reason);
         address member = keeperAt(bound(uint256(d), 0, count - 1));
         if (index < count && member == keeperAt(index)) return;
-        error = abi.encodeWithSelector(IKeyRegistry.NotKeeper.selector, set, member);
-        refuses(member, _commit(id, 1, index, d), error);
+        reason = abi.encodeWithSelector(IKeyRegistry.NotKeeper.selector, set, member);
+        refuses(member, _commit(id, 1, index, d), reason);
     }
 
     /// @dev Clients simulate calls from the zero address: it is no keeper either, at any index.
@@ -220,9 +220,9 @@ contract ReleaseTest is World {
     function testFuzz_commitRelease_NotKeeper_direct(address who, uint8 seq, uint8 index, bytes32 d) public {
         (bytes32 album,) = ready(1, 1);
         bytes32 id = addGrant(album, "grant", 0);
-        bytes4 error = IKeyRegistry.NotKeeper.selector;
-        refuses(who, _commit(id, seq, index, d), abi.encodeWithSelector(error, 0, who));
-        refuses(keeperAt(0), _commit(id, seq, 0, d), abi.encodeWithSelector(error, 0, keeperAt(0)));
+        bytes4 reason = IKeyRegistry.NotKeeper.selector;
+        refuses(who, _commit(id, seq, index, d), abi.encodeWithSelector(reason, 0, who));
+        refuses(keeperAt(0), _commit(id, seq, 0, d), abi.encodeWithSelector(reason, 0, keeperAt(0)));
     }
 
     /// @dev No request yet (seq 0 included), one of the past, or one to come.
