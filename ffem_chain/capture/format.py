@@ -38,7 +38,7 @@ VERSION = 1
 IMAGE, POSE, FACES, MANIFEST = "image.png", "pose.json", "faces.cbor", "manifest.json"
 LIMITS = {IMAGE: 256 << 20, POSE: 1 << 20, FACES: 512 << 20, MANIFEST: 64 << 10}
 _FACE_FIELDS = 7
-_MOST_LAYERS = 16
+_MOST_LAYERS = 8
 _MOST_BRACKETS = 4 * (MAX_FACES + 1)
 _HEX_FIELDS = ("uid", "album_salt", "model_id", "key_commit")
 

@@ -61,9 +61,12 @@ def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -
     decoded = _fakes(capture, temperature, model)
     for index, public in enumerate(capture.public_faces):
         mine = owner[public.box.rows, public.box.columns] == index
+        face = next(decoded) if public.sealed else None
+        if not mine.any():
+            continue
         _fill(out, picture, owner, public.box, mine)
-        if public.sealed:
-            drawn, mask = head(next(decoded))
+        if face is not None:
+            drawn, mask = head(face)
             surroundings = cv2.resize(out[public.box.rows, public.box.columns], (8, 8), interpolation=cv2.INTER_AREA)
             drawn += _TONE * (float(surroundings.mean()) - float((drawn * mask).sum() / (3 * mask.sum())))
             matrix = canvas_matrix(align.public_matrix(public.alignment, model.size), model.size)

@@ -275,7 +275,7 @@ def test_faces_of_another_size_are_refused_before_they_are_parsed() -> None:
 def test_large_boxes_cannot_ask_for_memory() -> None:
     """A pose may name faces as large as the picture; faces.cbor would have to be as large."""
     huge = Box(0, 0, 44, 28)
-    public = tuple(replace(CAPTURE.public_faces[0], box=huge) for _ in range(12))
+    public = tuple(replace(CAPTURE.public_faces[0], box=huge) for _ in range(6))
     files = replace(CAPTURE, public_faces=public).to_files()
     refused(files, "size that the boxes ask for")
 
