@@ -154,6 +154,14 @@ def test_entries_that_are_no_plain_files(tmp_path: Path, kind: bytes) -> None:
     refused(tmp_path, archive(entry("main.json", b"", type=kind, linkname="/etc/passwd")))
 
 
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_within_the_archive(tmp_path: Path, kind: bytes) -> None:
+    """Even one that leads to a whole wallet, with an index that says so."""
+    digest = hashlib.sha256(WALLET).hexdigest()
+    entries = entry("a.json", WALLET), entry("b.json", b"", type=kind, linkname="a.json")
+    refused(tmp_path, archive(*entries, index={"v": 1, "files": {"a.json": digest, "b.json": digest}}))
+
+
 def test_duplicates(tmp_path: Path) -> None:
     refused(tmp_path, archive(entry("main.json", b"{}"), entry("main.json", WALLET)))
     refused(tmp_path, archive(entry("ffem-backup.json", b"{}"), entry("main.json", WALLET)))
