@@ -175,17 +175,26 @@ def _who_may_open(session: Session, event: CaptureRegistered, owner: str | None)
         scope = known.get(created.grant_id)
         if scope is not None and not (covers(scope, target) or covers(target, scope)):
             continue
+        state = registry.grant_state(created.grant_id)
         found.append(
             {
                 "grant": created.grant_id,
                 "recipient": created.recipient,
                 "scope": describe(scope) if scope is not None else None,
-                "status": registry.grant_state(created.grant_id).status,
+                "status": state.status,
+                "opened": state.opened,
                 "expiry": created.expiry,
                 "label": DIRECT_LABEL if created.keeper_set == 0 else None,
             }
         )
     return found
+
+
+def standing(grant: dict[str, Any]) -> str:
+    """What a grant allows now, and whether it had been opened before that ended."""
+    words = str(grant["status"].name.lower())
+    ended = words in ("revoked", "expired") and grant["opened"] and not grant["label"]
+    return f"{words}, opened before" if ended else words
 
 
 def _described(data: dict[str, Any]) -> list[str | Table]:
@@ -216,7 +225,7 @@ def _described(data: dict[str, Any]) -> list[str | Table]:
             one["grant"].hex()[: lookup.SHOWN],
             one["recipient"],
             one["scope"] or "not public: of this album",
-            one["status"].name.lower(),
+            standing(one),
             moment(one["expiry"]),
             f"direct: {one['label']}" if one["label"] else "",
         )

@@ -8,7 +8,7 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import lookup, shell
-from ffem_cli.commands.captures import SLOT_SECONDS, recorded
+from ffem_cli.commands.captures import SLOT_SECONDS, recorded, standing
 from ffem_cli.output import DIRECT_LABEL, Answer, Table, moment
 from ffem_cli.session import Session
 
@@ -66,7 +66,8 @@ def _grants(owner: Owner, album: bytes | None = None) -> list[dict[str, Any]]:
             "capture": one.scope.uid if any(one.scope.uid) else None,
             "scope": describe(one.scope),
             "recipient": one.recipient,
-            "status": owner.registry.grant_state(one.grant_id).status,
+            "status": state.status,
+            "opened": state.opened,
             "expiry": one.expiry,
             "suite": one.suite,
             "key_version": one.key_version,
@@ -76,6 +77,7 @@ def _grants(owner: Owner, album: bytes | None = None) -> list[dict[str, Any]]:
         }
         for one in owner.grants()
         if album in (None, one.album_id)
+        for state in (owner.registry.grant_state(one.grant_id),)
     ]
 
 
@@ -88,7 +90,7 @@ def _given(owner: Owner, album: bytes | None, names: dict[bytes, str]) -> Answer
             names.get(one["album"], one["album"].hex()[: lookup.SHOWN]),
             one["scope"],
             one["recipient"],
-            "never sent" if one["status"].name == "NONE" else one["status"].name.lower(),
+            "never sent" if one["status"].name == "NONE" else standing(one),
             moment(one["expiry"]),
             f"direct: {one['label']}" if one["label"] else "",
         )

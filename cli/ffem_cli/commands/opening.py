@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,7 +75,7 @@ def request(
             made = recipient.request(part.grant.grant_id)
             one |= {"seq": made.seq, "block": made.block, "resumed": made.resumed, "label": None}
         asked.append(one)
-    lines = [f"{one['grant'].hex()[: lookup.SHOWN]}  faces {_numbers(one['faces'])}: {_asked(one)}" for one in asked]
+    lines = [f"{one['grant'].hex()[: lookup.SHOWN]}  {_faces(one['faces'])}: {_asked(one)}" for one in asked]
     session.out.note(f"when the keepers have answered: ffem open {capture} -o FILE")
     return Answer({"capture": event.uid, "requests": asked, "closed": plan.closed}, [*lines, *_closed(plan)])
 
@@ -85,12 +86,12 @@ def _asked(one: dict[str, Any]) -> str:
     return f"request {one['seq']} in block {one['block']}{', waiting already' if one['resumed'] else ''}"
 
 
-def _numbers(faces: tuple[int, ...] | list[int]) -> str:
-    return ", ".join(map(str, faces))
+def _faces(faces: Sequence[int]) -> str:
+    return f"face{'' if len(faces) == 1 else 's'} {', '.join(map(str, faces))}"
 
 
 def _closed(plan: opener.Plan) -> list[str | Table]:
-    return [f"stay closed, not granted to this wallet: faces {_numbers(plan.closed)}"] if plan.closed else []
+    return [f"stay closed, not granted to this wallet: {_faces(plan.closed)}"] if plan.closed else []
 
 
 def open_capture(
@@ -137,7 +138,7 @@ def _opened(
     event: CaptureRegistered, out: Path, plan: opener.Plan, requests: list[Request | None], flow: bool
 ) -> Answer:
     words = "decoded by the flow, an approximation" if flow else "the original pixels, verified"
-    lines: list[str | Table] = [f"{out}: faces {_numbers(plan.faces)}, {words}"]
+    lines: list[str | Table] = [f"{out}: {_faces(plan.faces)}, {words}"]
     parts: list[dict[str, Any]] = []
     for part, made in zip(plan.parts, requests, strict=True):
         parts.append(
@@ -153,7 +154,7 @@ def _opened(
         )
         text = f"receipt: request {made.seq} in block {made.block}" if made else f"direct: {DIRECT_LABEL}"
         grant = part.grant.grant_id.hex()[: lookup.SHOWN]
-        lines.append(f"  grant {grant}, faces {_numbers(part.faces)}; {text}")
+        lines.append(f"  grant {grant}, {_faces(part.faces)}; {text}")
     data = {
         "capture": event.uid,
         "out": out,

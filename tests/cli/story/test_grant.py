@@ -127,6 +127,10 @@ def test_revoked_too_late(world: World, capture: str) -> None:
         f"opened at block {one['opened_block']}, cannot be recalled"
     )
     assert one["opened_block"] < one["block"]
+    listed = {grant["grant"]: grant for grant in world.json("owner", "ls", "--grants")["grants"]}
+    assert (listed[grant]["status"], listed[grant]["opened"]) == ("revoked", True)
+    for words in (("ls", "--grants"), ("show", capture)):
+        assert "revoked, opened before" in world.ok("owner", *words).out
 
 
 def test_an_album_without_other_keepers_says_so(world: World) -> None:

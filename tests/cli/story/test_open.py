@@ -73,7 +73,7 @@ def test_one_face_opens_and_the_other_stays_closed(world: World, capture: str, g
     world.ok("keeper", "keeper", "run", "--once")
 
     done = world.ok("carol", "open", capture, "-o", tmp_path / "one.png")
-    assert "stay closed, not granted to this wallet: faces 0" in done.out
+    assert "stay closed, not granted to this wallet: face 0" in done.out
     one = pixels(tmp_path / "one.png")
     assert np.array_equal(one[box(faces[1])], original[box(faces[1])])
     assert np.array_equal(one[box(faces[0])], encrypted[box(faces[0])])
