@@ -8,6 +8,8 @@ OUT ?= demo-out
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The platform's own forge: the wrapper in node_modules/.bin leaves with status 0 when forge fails.
+FORGE = "$$($(CURDIR)/$(BIN)/python -c 'from ffem_devnet.tools import foundry_binary; print(foundry_binary("forge"))')"
 PY_STAMP := $(VENV)/.installed
 NODE_STAMP := devnet/node_modules/.installed
 
@@ -42,11 +44,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd contracts && ../devnet/node_modules/.bin/forge fmt --check
+	cd contracts && $(FORGE) fmt --check && $(FORGE) lint
 
 contracts: setup
 	$(BIN)/python -m ffem_devnet.compile --check
-	cd contracts && ../devnet/node_modules/.bin/forge test
+	cd contracts && $(FORGE) test
+	$(BIN)/python contracts/coverage.py
 
 test: lint contracts
 	$(BIN)/pytest
