@@ -129,16 +129,13 @@ def draw(capture: Capture, keys: dict[int, Secret], model: Model | None) -> NDAr
 
     Raises NotForMe for a wrong key, Tampered for damage.
     """
-    from ffem_chain.capture.exact import open_exact, ownership
+    from ffem_chain.capture.exact import open_faces
 
-    picture, head = pictures.pixels_of(capture), capture.manifest
-    if model is not None:
-        from ffem_chain.faces.readers import open_flow
+    picture = pictures.pixels_of(capture)
+    if model is None:
+        return open_faces(capture, picture, keys)
+    from ffem_chain.faces.readers import open_flow
 
-        for index, key in keys.items():
-            picture = open_flow(capture, picture, index, key, model)
-        return picture
-    owner = ownership([face.box for face in capture.public_faces], head.width, head.height)
     for index, key in keys.items():
-        picture = open_exact(capture, picture, index, key, owner)
+        picture = open_flow(capture, picture, index, key, model)
     return picture

@@ -11,7 +11,7 @@ import hmac
 import math
 import secrets
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -105,19 +105,24 @@ def check_face_key(capture: Capture, index: int, face_key: Secret) -> None:
         raise NotForMe(f"the key is not that of face {index} of this capture", "check which capture the grant is for")
 
 
-def open_exact(
-    capture: Capture, picture: NDArray[np.uint8], index: int, face_key: Secret, owner: NDArray[np.int16] | None = None
-) -> NDArray[np.uint8]:
-    """`picture` uint8 (H, W, 3) with the original pixels of face `index` back in their place; a copy.
+def open_faces(capture: Capture, picture: NDArray[np.uint8], keys: Mapping[int, Secret]) -> NDArray[np.uint8]:
+    """`picture` uint8 (H, W, 3) with the original pixels of the faces of `keys` (face keys by index) back; a copy.
 
-    `owner` from `ownership`, where several faces are opened. NotForMe for a wrong key, Tampered for damage.
+    NotForMe for a wrong key, Tampered for damage, FormatError where there is no such face.
     """
-    check_face_key(capture, index, face_key)
-    face, box, head = capture.face(index), capture.public_faces[index].box, capture.manifest
-    pixels = open_pixels(exact_key(face_key), face.exact_nonce, face.exact, head.uid, index, box, face.z)
-    if owner is None:
-        owner = ownership([f.box for f in capture.public_faces], head.width, head.height)
-    opened = picture.copy()
-    mine = owner[box.rows, box.columns] == index
-    opened[box.rows, box.columns][mine] = pixels[mine]
+    head, found = capture.manifest, {}
+    for index, key in keys.items():
+        check_face_key(capture, index, key)
+        face, box = capture.face(index), capture.public_faces[index].box
+        found[index] = open_pixels(exact_key(key), face.exact_nonce, face.exact, head.uid, index, box, face.z)
+    opened, owner = picture.copy(), ownership([face.box for face in capture.public_faces], head.width, head.height)
+    for index, pixels in found.items():
+        box = capture.public_faces[index].box
+        mine = owner[box.rows, box.columns] == index
+        opened[box.rows, box.columns][mine] = pixels[mine]
     return opened
+
+
+def open_exact(capture: Capture, picture: NDArray[np.uint8], index: int, face_key: Secret) -> NDArray[np.uint8]:
+    """One face; see `open_faces`."""
+    return open_faces(capture, picture, {index: face_key})
