@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ffem_chain.errors import FormatError
 from ffem_chain.keys.tree import FaceContext, TreeContext
 
-MAX_FACES = 256
+MAX_FACES = 1024
 MAX_SIDE = 65_535
 MAX_PIXELS = 60_000_000
 GRID = 4

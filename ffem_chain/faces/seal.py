@@ -80,18 +80,18 @@ def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
     return sorted(found, key=lambda f: (f.box.y // 64, f.box.x, f.box.y))
 
 
-def _aligned(picture: Picture, found: list[_Found], owner: Owner, size: int) -> Picture:
-    """uint8 (B, m, m, 3): every sealed face as the flow takes it, pixels of its neighbours filled over."""
+def _aligned(picture: Picture, found: dict[int, _Found], owner: Owner, size: int) -> Picture:
+    """uint8 (B, m, m, 3): faces by index as the flow takes them, pixels of their neighbours filled over."""
     height, width = picture.shape[:2]
     faces = np.empty((len(found), size, size, 3), np.uint8)
-    for index, face in enumerate(found):
+    for place, (index, face) in enumerate(found.items()):
         view = around(face.box, width, height)
         part = picture[view.rows, view.columns]
         owned = owner[view.rows, view.columns]
         part = smooth_fill(part, (owned != index) & (owned >= 0))
         matrix = face.matrix.copy()
         matrix[:, 2] -= (view.x, view.y)
-        faces[index] = align.warp_in(part, matrix, size)
+        faces[place] = align.warp_in(part, matrix, size)
     return faces
 
 
@@ -109,19 +109,19 @@ def encrypt_faces(
 
     `face_key(index)` gives the key of a face; `uid` is the capture's. `stage(name)` wraps the stages "detect",
     "encode", "rotate" and "exact", for progress and timing. Faces below 24 px are covered for ever. InputError where a
-    picture holds more than 256 faces, RuntimeError where a library fails on it.
+    picture holds more than MAX_FACES faces, RuntimeError where a library fails on it.
     """
     height, width = picture.shape[:2]
     with _stage(stage, "detect"):
         found = _find(picture, detector, model.size)
         owner = ownership([face.box for face in found], width, height)
     with _stage(stage, "encode"):
-        faces = _aligned(picture, found, owner, model.size)
-        latents = [model.encode(faces[at : at + _BATCH]) for at in range(0, len(faces), _BATCH)]
+        openable = {index: face for index, face in enumerate(found) if face.sealed}
+        faces = _aligned(picture, openable, owner, model.size)
+        latents = [z for at in range(0, len(faces), _BATCH) for z in model.encode(faces[at : at + _BATCH])]
     with _stage(stage, "rotate"):
-        z = np.concatenate(latents) if latents else np.empty((0, 0))
-        keys = {index: face_key(index) for index, face in enumerate(found) if face.sealed}
-        rotated = {index: _rotate(z[index], key, rotation) for index, key in keys.items()}
+        keys = {index: face_key(index) for index in openable}
+        rotated = {index: _rotate(z, keys[index], rotation) for index, z in zip(openable, latents, strict=True)}
     image, sealed = picture.copy(), []
     with _stage(stage, "exact"):
         for index, face in enumerate(found):

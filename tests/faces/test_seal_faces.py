@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ffem_chain.capture.exact import open_geometry, ownership
-from ffem_chain.capture.model import PRECISIONS, Capture
+from ffem_chain.capture.model import MAX_FACES, PRECISIONS, Capture
 from ffem_chain.errors import InputError
 from ffem_chain.faces import quantise
 from ffem_chain.faces.align import public_alignment
@@ -119,9 +119,11 @@ def test_no_face_leaves_the_picture(photo: Picture, model: Model) -> None:
 
 
 def test_more_faces_than_a_capture_holds(photo: Picture, model: Model) -> None:
-    crowd = [face_at(1 + 19 * (i % 25), 1 + 24 * (i // 25), 8) for i in range(257)]
-    with pytest.raises(InputError, match="257 faces"):
+    crowd = [face_at(1 + 12 * (i % 41), 1 + 19 * (i // 41), 4) for i in range(MAX_FACES + 1)]
+    with pytest.raises(InputError, match=f"{MAX_FACES + 1} faces"):
         seal(photo, model, Says(crowd))
+    back = Capture.from_files(seal(photo, model, Says(crowd[:-1])).capture.to_files())
+    assert len(back.public_faces) == MAX_FACES == len({face.box for face in back.public_faces})
 
 
 def test_160_faces(model: Model) -> None:
