@@ -71,14 +71,25 @@ def plain(value: Any) -> Any:
     return value
 
 
-def moment(seconds: int) -> str:
-    """UTC time of unix seconds in words; 0 is never."""
-    if not seconds:
+def moment(when: int | datetime | None) -> str:
+    """UTC time in words, of unix seconds or an `instant`; 0 and None are never."""
+    if not when:
         return "never"
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        exact = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
+        return exact.strftime("%Y-%m-%d %H:%M UTC")
     except (OverflowError, ValueError, OSError):
-        return f"{seconds} s after 1970"
+        return f"{when} s after 1970"
+
+
+def instant(seconds: int) -> datetime | None:
+    """UTC time of unix seconds, for JSON: None is never, beyond the calendar is its last second."""
+    if not seconds:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 
 def count(number: int, noun: str) -> str:

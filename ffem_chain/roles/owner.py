@@ -140,6 +140,11 @@ class Owner(Archive):
                 raise InputError("a grant names a capture, a face of a capture, or an album")
             owned = self.album(album)
             number = owned.epoch if epoch is None else epoch
+            if not 1 <= number <= owned.epoch:
+                raise InputError(
+                    f"album {owned.name!r} has no epoch {number} yet, its present one is {owned.epoch}",
+                    "an earlier epoch, or leave it out; the next one begins with: ffem album rotate",
+                )
             return Scope(LEVEL_EPOCH, epoch=number), owned, self.epoch_secret(owned, number)
         record = self.capture(uid)
         owned = self.album(record.album_id)

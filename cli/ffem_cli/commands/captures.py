@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import FfemError, InputError, Refused
 from ffem_cli import lookup, pictures, shell
-from ffem_cli.output import DIRECT_LABEL, Answer, Table, moment
+from ffem_cli.output import DIRECT_LABEL, Answer, Table, instant, moment
 from ffem_cli.session import Session, can_unlock
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def recorded(record: CaptureRecord) -> dict[str, Any]:
         "cid": record.cid,
         "epoch": record.epoch,
         "slot": record.slot,
-        "sealed_at": moment(record.slot * SLOT_SECONDS),
+        "sealed_at": instant(record.slot * SLOT_SECONDS),
         "faces": record.faces,
         "sealed": record.sealed,
         "rotation": record.rotation,
@@ -86,7 +86,7 @@ def _show_registered(session: Session, event: CaptureRegistered, out: Path | Non
         "block": event.block,
         "epoch": event.epoch,
         "slot": event.slot,
-        "sealed_at": moment(event.slot * SLOT_SECONDS),
+        "sealed_at": instant(event.slot * SLOT_SECONDS),
     }
     failure: FfemError | None = None
     try:
@@ -183,7 +183,7 @@ def _who_may_open(session: Session, event: CaptureRegistered, owner: str | None)
                 "scope": describe(scope) if scope is not None else None,
                 "status": state.status,
                 "opened": state.opened,
-                "expiry": created.expiry,
+                "expires": instant(created.expiry),
                 "label": DIRECT_LABEL if created.keeper_set == 0 else None,
             }
         )
@@ -202,7 +202,7 @@ def _described(data: dict[str, Any]) -> list[str | Table]:
     blocks: list[str | Table] = [f"capture     {data['uid'].hex()}", f"cid         {data['cid']}"]
     blocks.append(f"album       {data['album'].hex()} of {data['owner']}")
     blocks.append(f"registered  {'in block ' + str(data['block']) if data['registered'] else 'no: ffem seal --resume'}")
-    blocks.append(f"sealed at   {data['sealed_at']}, epoch {data['epoch']}")
+    blocks.append(f"sealed at   {moment(data['slot'] * SLOT_SECONDS)}, epoch {data['epoch']}")
     store = data["store"]
     blocks.append(f"store       {store['name']} {'has it' if store['has'] else 'fails: ' + store['error']}")
     if "manifest" in data:
@@ -226,7 +226,7 @@ def _described(data: dict[str, Any]) -> list[str | Table]:
             one["recipient"],
             one["scope"] or "not public: of this album",
             standing(one),
-            moment(one["expiry"]),
+            moment(one["expires"]),
             f"direct: {one['label']}" if one["label"] else "",
         )
         for one in data["grants"]

@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import InputError, Refused
 from ffem_cli import lookup, shell
-from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL, Answer, moment
+from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL, Answer, instant, moment
 from ffem_cli.session import Session
 from ffem_cli.times import parse_moment
 
@@ -33,7 +33,10 @@ def grant(
     ],
     wallet: Annotated[str | None, typer.Argument(metavar="WALLET", help="Address that may open it.")] = None,
     album: Annotated[
-        str | None, typer.Option("--album", "-a", help="Grant all of the album's present epoch, no single capture.")
+        str | None, typer.Option("--album", "-a", help="Grant an epoch of this album, no single capture.")
+    ] = None,
+    epoch: Annotated[
+        int | None, typer.Option("--epoch", min=1, help="With --album: an earlier epoch instead of the present one.")
     ] = None,
     face: FaceOption = None,
     expires: Annotated[
@@ -49,7 +52,7 @@ def grant(
         str | None, typer.Option("--keepers", metavar="T/N", help="Only if T of N keepers are the album's present set.")
     ] = None,
 ) -> Answer:
-    """Let a wallet open a capture, one face of it, or an album's present epoch.
+    """Let a wallet open a capture, one face of it, or an epoch of an album: all that is sealed in it, also later.
 
     The wallet must have published an encryption key (`ffem key register`). What was opened once cannot be recalled.
     """
@@ -59,6 +62,8 @@ def grant(
         raise InputError("--album grants the whole album: name no capture", "leave --album or CAPTURE out")
     if album is not None and face is not None:
         raise InputError("--face needs a capture", "leave --album out")
+    if album is None and epoch is not None:
+        raise InputError("--epoch needs an album", "ffem grant --album NAME --epoch N WALLET")
     if direct and keepers is not None:
         raise InputError("a direct grant has no keepers", "leave --direct or --keepers out")
     until = None if expires is None else parse_moment(expires)
@@ -78,6 +83,7 @@ def grant(
         face,
         recipient,
         album=owned.album_id if uid is None else None,
+        epoch=epoch,
         expires=until,
         direct=direct,
         suite=suite,
@@ -98,7 +104,7 @@ def grant(
         "recipient": made.recipient,
         "key_version": made.key_version,
         "suite": made.suite,
-        "expiry": made.expiry,
+        "expires": instant(made.expiry),
         "direct": direct,
         "label": label,
         "keeper_set": made.keeper_set or None,

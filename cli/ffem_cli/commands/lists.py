@@ -9,7 +9,7 @@ import typer
 from ffem_chain.errors import InputError
 from ffem_cli import lookup, shell
 from ffem_cli.commands.captures import SLOT_SECONDS, recorded, standing
-from ffem_cli.output import DIRECT_LABEL, Answer, Table, moment
+from ffem_cli.output import DIRECT_LABEL, Answer, Table, instant, moment
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _grants(owner: Owner, album: bytes | None = None) -> list[dict[str, Any]]:
             "recipient": one.recipient,
             "status": state.status,
             "opened": state.opened,
-            "expiry": one.expiry,
+            "expires": instant(one.expiry),
             "suite": one.suite,
             "key_version": one.key_version,
             "keeper_set": one.keeper_set or None,
@@ -91,7 +91,7 @@ def _given(owner: Owner, album: bytes | None, names: dict[bytes, str]) -> Answer
             one["scope"],
             one["recipient"],
             "never sent" if one["status"].name == "NONE" else standing(one),
-            moment(one["expiry"]),
+            moment(one["expires"]),
             f"direct: {one['label']}" if one["label"] else "",
         )
         for one in found
@@ -110,7 +110,7 @@ def _received(session: Session, album: str | None) -> Answer:
             "scope": one.text,
             "readable": one.scope is not None,
             "status": one.status,
-            "expiry": one.expiry,
+            "expires": instant(one.expiry),
             "suite": one.suite,
             "key_version": one.key_version,
             "keeper_set": one.keeper_set or None,

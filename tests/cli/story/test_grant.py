@@ -11,7 +11,7 @@ from ffem_chain.errors import InputError
 from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL
 from ffem_cli.times import parse_moment
 
-from .world import World
+from .world import World, photo
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -54,9 +54,11 @@ def test_what_a_grant_says(world: World, capture: str) -> None:
     assert (made["recipient"], made["face"], made["scope"]) == (bob, 1, f"face 1 of capture {capture[:16]}")
     assert (made["suite"], made["direct"], made["threshold"], made["label"]) == (1, False, 1, None)
     assert made["keepers"] == [world.address("keeper")]
-    assert abs(made["expiry"] - (datetime.now(UTC) + timedelta(days=30)).timestamp()) < 60
+    expires = datetime.fromisoformat(made["expires"])
+    assert abs(expires - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
     listed = {one["grant"]: one for one in world.json("owner", "ls", "--grants", "--album", "family")["grants"]}
     assert (listed[made["grant"]]["status"], listed[made["grant"]]["recipient"]) == ("live", bob)
+    assert listed[made["grant"]]["expires"] == made["expires"]
     shown = {one["grant"]: one for one in world.json("owner", "show", capture)["grants"]}
     assert shown[made["grant"]]["scope"] == made["scope"]
     public = {one["grant"]: one for one in world.json("stranger", "show", capture)["grants"]}
@@ -167,3 +169,27 @@ def test_an_album_without_accepted_keepers_cannot_grant(world: World) -> None:
     world.fails("owner", 7, "no accepted keepers", "grant", "--album", "waiting", bob, "--keepers", "1/1")
     assert world.json("owner", "grant", "--album", "waiting", bob, "--direct")["label"] == DIRECT_LABEL
     world.fails("owner", 3, "exists already", "album", "create", "waiting")
+
+
+def test_a_new_epoch(world: World, tmp_path: Path) -> None:
+    """What is sealed after it is not opened by grants of the album before it; --epoch grants the earlier one."""
+    bob = world.address("bob")
+    world.ok("owner", "album", "create", "years", "--keeper", world.address("keeper"))
+    world.ok("keeper", "keeper", "accept")
+    old = world.json("owner", "seal", photo(tmp_path / "old.jpg"), "--album", "years")["captures"][0]["uid"]
+    before = world.json("owner", "grant", "--album", "years", bob)
+    rotated = world.ok("owner", "album", "rotate", "years")
+    assert "epoch     2" in rotated.out and "ffem wallet backup" in rotated.err
+    assert world.json("owner", "album", "show", "years")["epoch"] == 2
+    new = world.json("owner", "seal", photo(tmp_path / "new.jpg"), "--album", "years")["captures"][0]["uid"]
+    world.ok("keeper", "keeper", "run", "--once")
+    assert "not granted" in world.fails("bob", 7, "", "request", new)
+    listed = {one["uid"]: one["epoch"] for one in world.json("owner", "ls", "--album", "years")["captures"]}
+    assert listed == {old: 1, new: 2}
+
+    after = world.json("owner", "grant", "--album", "years", bob)
+    earlier = world.json("owner", "grant", "--album", "years", "--epoch", 1, bob)
+    assert [one["scope"] for one in (before, after, earlier)] == [f"all captures of epoch {n}" for n in (1, 2, 1)]
+    world.fails("owner", 3, "no epoch 3 yet", "grant", "--album", "years", "--epoch", 3, bob)
+    world.fails("owner", 3, "--epoch needs an album", "grant", new, bob, "--epoch", 1)
+    world.fails("owner", 3, "no album 'nowhere'", "album", "rotate", "nowhere")
