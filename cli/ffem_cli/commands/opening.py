@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     shell.command(app, "request", example="ffem request 1f2e3d --face 0")(request)
     shell.command(app, "open", example="ffem open 1f2e3d -o opened.png")(open_capture)
-    shell.command(app, "fake", example="ffem fake 1f2e3d --temperature 0.7 -o fake.png")(fake)
+    shell.command(app, "fake", example="ffem fake 1f2e3d --temperature 0.4 -o fake.png")(fake)
 
 
 def _load(session: Session, recipient: Recipient, text: str, in_album: str | None) -> tuple[CaptureRegistered, Capture]:
@@ -172,7 +172,7 @@ def fake(
     out: pictures.OutOption,
     temperature: Annotated[
         float, typer.Option("--temperature", "-t", help="0 (the average face) to 1 (the most varied).")
-    ] = 0.7,
+    ] = pictures.FAKE_TEMPERATURE,
     force: pictures.ForceOption = False,
     in_album: InAlbumOption = None,
 ) -> Answer:

@@ -7,8 +7,9 @@ from typing import Any
 
 from ffem_cli.demo import attempts, auditing
 from ffem_cli.demo.pictures import Panel, Picture, overview, png
-from ffem_cli.demo.story import LAMBDA, Story
+from ffem_cli.demo.story import Story
 from ffem_cli.demo.telling import Teller
+from ffem_cli.pictures import FAKE_TEMPERATURE
 from ffem_cli.sandbox import Sandbox, keeping
 from ffem_cli.session import Session
 
@@ -65,7 +66,7 @@ def sheet(story: Story) -> dict[str, bytes]:
     panels = (
         Panel(pictures["original.png"], "What the camera saw", "original.png\nstays with the camera"),
         Panel(pictures["encrypted.png"], "What everybody sees", "encrypted.png (I_enc)\nthe published picture"),
-        Panel(pictures["fake.png"], "What anybody may decode", f"fake.png\n{fakes}, lambda {LAMBDA}"),
+        Panel(pictures["fake.png"], "What anybody may decode", f"fake.png\n{fakes}, temperature {FAKE_TEMPERATURE}"),
         Panel(pictures["opened.png"], "What the recipient opens", f"opened.png\n{whole}"),
         Panel(
             pictures["opened-by-flow.png"],

@@ -27,7 +27,7 @@ from ffem_cli.demo.measuring import differing, flow_pixels, owners, psnr
 from ffem_cli.demo.telling import Teller, count, short, size
 from ffem_cli.opener import draw
 from ffem_cli.output import OWNER_KEEPER_LABEL
-from ffem_cli.pictures import pixels_of
+from ffem_cli.pictures import FAKE_TEMPERATURE, pixels_of
 from ffem_cli.sandbox import Sandbox
 from ffem_node.keeper import Keeper
 from ffem_node.seal import Sealed, seal_photo
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ffem_chain.faces.weights import Model
 
 Picture = NDArray[np.uint8]
-ALBUM, LAMBDA, DAYS = "demo", 0.7, 30
+ALBUM, DAYS = "demo", 30
 
 
 class Story:
@@ -141,17 +141,18 @@ class Story:
             shown = pixels_of(self.capture)
             self.pictures["encrypted.png"] = shown
             act.working("decoding a fake face")
-            self.pictures["fake.png"] = fake(self.capture, shown, LAMBDA, self.model)
+            self.pictures["fake.png"] = fake(self.capture, shown, FAKE_TEMPERATURE, self.model)
             mask = owners(self.capture) >= 0
             hidden, kept = int(mask.sum()), bool(np.array_equal(shown[~mask], self.picture[~mask]))
             act.say(
                 "fetched by the digest on the chain, every byte checked against it before it was used",
                 f"encrypted.png: {hidden:,} of {mask.size:,} pixels show ciphertext, "
                 + ("all others are the photo's" if kept else "and others differ from the photo"),
-                f"fake.png: what anybody may decode without any key, a fake instead of each face (lambda {LAMBDA})",
+                "fake.png: what anybody may decode without any key, a fake instead of each face "
+                f"(temperature {FAKE_TEMPERATURE})",
                 covered_pixels=hidden,
                 others_unchanged=kept,
-                temperature=LAMBDA,
+                temperature=FAKE_TEMPERATURE,
             )
 
     # ------------------------------------------------------------------ granting and opening
