@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ffem_chain.audit.history import History
-from ffem_chain.audit.model import DIRECT_LABEL, OWNER_KEEPER_LABEL, Anomaly, Kind, Severity
+from ffem_chain.audit.model import Anomaly, Kind, Severity
 from ffem_chain.audit.releases import Scene, anomaly, deliveries, requests, title
 from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import FfemError, FormatError
 from ffem_chain.keys.grants import Payload, parse_payload
+from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
 from ffem_chain.roles.ledger import Ledger
 from ffem_chain.stores.base import Store
 from ffem_chain.stores.cid import cid_of_digest

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.types import GrantStatus, GrantView, KeyStatus
-from ffem_chain.roles.ledger import Ledger, chain_head
+from ffem_chain.roles.ledger import GrantLogs, Ledger, chain_head
 
 GrantEvent = (
     ev.AccessRequested | ev.ReleaseCommitted | ev.GrantOpened | ev.ShareDelivered | ev.GrantRevoked | ev.GrantCreated
@@ -53,7 +53,6 @@ class KeeperSetHistory:
 
     proposed: ev.KeeperSetProposed
     accepted: dict[int, ev.KeeperAccepted] = field(default_factory=dict)
-    activated: ev.KeeperSetActivated | None = None
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -165,7 +164,6 @@ def _keepers(history: History, event: ev.KeeperAccepted | ev.KeeperSetActivated)
     if isinstance(event, ev.KeeperAccepted):
         keepers.accepted[event.index] = event
         return
-    keepers.activated = event
     if event.album in history.albums:
         history.albums[event.album].current = event.keeper_set
     if keepers.waiting:
@@ -205,10 +203,8 @@ def _grant(history: History, grant: bytes, events: list[GrantEvent], now: int) -
         gap(f"the logs lack its keeper set {created.keeper_set}")
     if (created.recipient, created.key_version) not in history.keys:
         gap(f"the logs lack the recipient's encryption key version {created.key_version}")
-    requests = {e.seq: e for e in events if isinstance(e, ev.AccessRequested)}
-    commits = [e for e in events if isinstance(e, ev.ReleaseCommitted)]
-    opened = next((e for e in events if isinstance(e, ev.GrantOpened)), None)
-    revoked = next((e for e in events if isinstance(e, ev.GrantRevoked)), None)
+    logs = GrantLogs.of(events)
+    requests, commits, opened, revoked = logs.requests, logs.commits, logs.opened, logs.revoked
     state = grant_view(created, max(requests, default=0), commits, threshold, revoked is not None, now)
     for seq in sorted({*range(1, state.seq + 1), *(commit.seq for commit in commits)} - set(requests)):
         gap(f"the logs lack request {seq}")
@@ -216,17 +212,7 @@ def _grant(history: History, grant: bytes, events: list[GrantEvent], now: int) -
         gap("the commits in the logs and the log of its opening contradict each other")
     if revoked is not None and (revoked.opened, revoked.released) != (state.opened, state.released):
         gap("the commits in the logs are not those that its revocation names", revoked.block)
-    history.grants[grant] = Ledger(
-        created=created,
-        state=state,
-        keepers=keepers,
-        threshold=threshold,
-        requests=requests,
-        commits=commits,
-        deliveries=[e for e in events if isinstance(e, ev.ShareDelivered)],
-        opened=opened,
-        revoked=revoked,
-    )
+    history.grants[grant] = Ledger(created=created, state=state, keepers=keepers, threshold=threshold, **vars(logs))
 
 
 def grant_view(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffem_chain.audit.history import History
-from ffem_chain.audit.model import DIRECT_LABEL, OWNER_KEEPER_LABEL
+from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
 
 _ALWAYS = (
     "off-record release: keepers that hold a threshold of shares, or thieves of their keys, can pass them on without a "

@@ -7,9 +7,6 @@ from enum import Enum
 
 from ffem_chain.audit.history import History
 
-DIRECT_LABEL = "openings leave no receipt, cannot be revoked"
-OWNER_KEEPER_LABEL = "receipts bind recipients, not the owner"
-
 
 class Severity(Enum):
     """BROKEN: the audit's basis does not hold. WARNING: somebody should act. NOTICE: good to know."""

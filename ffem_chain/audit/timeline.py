@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ffem_chain.audit.history import History
-from ffem_chain.audit.model import DIRECT_LABEL, Moment
+from ffem_chain.audit.model import Moment
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.types import KeyStatus
 from ffem_chain.keys.suites import SUITE_NAMES
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.ledger import Ledger
 
 

@@ -12,11 +12,12 @@ from enum import Enum
 
 from ffem_chain.audit.findings import USABLE
 from ffem_chain.audit.history import History, KeyHistory
-from ffem_chain.audit.model import DIRECT_LABEL, Anomaly, Report
+from ffem_chain.audit.model import Anomaly, Report
 from ffem_chain.chain.events import CaptureRegistered
 from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import FormatError, InputError, Refused
 from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.ledger import Ledger
 from ffem_chain.roles.records import covers, describe
 from ffem_chain.stores.cid import cid_of_digest, digest_of_cid

@@ -3,7 +3,7 @@
 The envelope to the recipient holds X = K xor pad, where pad comes from a random r that is shared among the keepers. The
 scope (what K opens) is masked under X; its salted commitment is public and part of every context. A direct grant has no
 pad: its envelope holds K and 32 random bytes, and the scope is masked under those, so that others who hold K cannot
-recognise it. docs/KEYS.md has the layout of the payload; DESIGN's "Release" the protocol.
+recognise it. docs/KEYS.md has the layout of the payload, contracts/src/IKeyRegistry.sol the steps of a release.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ffem_chain.chain.events import (
     AccessRequested,
@@ -31,19 +32,36 @@ _KINDS: list[type[Event]] = [
 _ATTEMPTS = 4
 
 
-@dataclass(frozen=True)
-class Ledger:
+@dataclass(frozen=True, kw_only=True)
+class GrantLogs:
+    """What happened to one grant: requests by number, the rest in order of the chain."""
+
+    requests: dict[int, AccessRequested]
+    commits: list[ReleaseCommitted]
+    deliveries: list[ShareDelivered]
+    opened: GrantOpened | None
+    revoked: GrantRevoked | None
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> GrantLogs:
+        """From the events of one grant, in order of the chain."""
+        return cls(
+            requests={e.seq: e for e in events if isinstance(e, AccessRequested)},
+            commits=[e for e in events if isinstance(e, ReleaseCommitted)],
+            deliveries=[e for e in events if isinstance(e, ShareDelivered)],
+            opened=next((e for e in events if isinstance(e, GrantOpened)), None),
+            revoked=next((e for e in events if isinstance(e, GrantRevoked)), None),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger(GrantLogs):
     """All that the chain says of one grant. `keepers` and `threshold` are empty and 0 for a direct grant."""
 
     created: GrantCreated
     state: GrantView
     keepers: tuple[str, ...]
     threshold: int
-    requests: dict[int, AccessRequested] = field(default_factory=dict)
-    commits: list[ReleaseCommitted] = field(default_factory=list)
-    deliveries: list[ShareDelivered] = field(default_factory=list)
-    opened: GrantOpened | None = None
-    revoked: GrantRevoked | None = None
 
     @property
     def direct(self) -> bool:
@@ -121,9 +139,10 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         if state.status is GrantStatus.NONE:
             raise Refused(f"there is no grant {grant.hex()} on this deployment")
         created = next((e for e in events if isinstance(e, GrantCreated)), None)
-        commits = [e for e in events if isinstance(e, ReleaseCommitted)]
-        requests = {e.seq: e for e in events if isinstance(e, AccessRequested)}
-        if created is None or chain_head(created, commits) != state.head or max(requests, default=0) != state.seq:
+        logs = GrantLogs.of(events)
+        if created is None or chain_head(created, logs.commits) != state.head:
+            continue
+        if max(logs.requests, default=0) != state.seq:
             continue
         # The head covers neither of these, the contract's storage does.
         logged = (created.recipient, created.keeper_set, created.expiry)
@@ -134,17 +153,7 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         if state.keeper_set:
             pinned = registry.keeper_set(state.keeper_set)
             keepers, threshold = pinned.keepers, pinned.threshold
-        return Ledger(
-            created=created,
-            state=state,
-            keepers=keepers,
-            threshold=threshold,
-            requests=requests,
-            commits=commits,
-            deliveries=[e for e in events if isinstance(e, ShareDelivered)],
-            opened=next((e for e in events if isinstance(e, GrantOpened)), None),
-            revoked=next((e for e in events if isinstance(e, GrantRevoked)), None),
-        )
+        return Ledger(created=created, state=state, keepers=keepers, threshold=threshold, **vars(logs))
     raise Tampered(
         f"the logs of grant {grant.hex()} do not match the contract's state",
         "the RPC leaves out or alters logs; use another one",

@@ -14,6 +14,7 @@ from ffem_chain.chain.events import GrantCreated, GrantOpened, GrantRevoked
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import GrantRecord, covers, describe
 
@@ -136,7 +137,7 @@ def _route(owner: Owner, created: GrantCreated, scope: Scope | None, whole: bool
     what = "a grant that this vault does not know" if scope is None else describe(scope)
     if created.keeper_set == 0:
         kind, block = "direct", created.block
-        text = f"{what}: direct grant since block {block}; openings leave no receipt, cannot be revoked"
+        text = f"{what}: direct grant since block {block}; {DIRECT_LABEL}"
     elif state.opened:
         opened = owner.registry.events([GrantOpened], grant=created.grant_id)
         kind, block = "opened", opened[0].block

@@ -11,6 +11,7 @@ from eth_utils import keccak
 from ffem_chain.audit.model import Anomaly, Kind, Report, Severity
 from ffem_chain.audit.run import audit
 from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.rpc import wait_until
 from ffem_chain.chain.types import GrantParams
 from ffem_chain.errors import ChainUnavailable, StoreUnavailable
 from ffem_chain.keys.suites import XWING, PrivateKey
@@ -229,6 +230,7 @@ def test_unknown_code(world: World) -> None:
     """Another contract at the address, and an address without any."""
     data = "0x6001600a60003960016000f3" + "00"
     sent = world.rpc("eth_sendTransaction", {"from": world.accounts[9].address, "data": data})
+    assert wait_until(lambda: world.rpc("eth_getTransactionReceipt", sent) is not None, 60)
     other = world.rpc("eth_getTransactionReceipt", sent)["contractAddress"]
     for address, words in ((other, "is not the registry"), (world.accounts[8].address, "there is no contract")):
         registry = Registry(world.url, address, any_code=True)
