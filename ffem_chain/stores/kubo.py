@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ffem_chain.errors import FormatError, StoreUnavailable, Tampered
-from ffem_chain.stores import car, unixfs
-from ffem_chain.stores.base import MAX_BYTES
+from ffem_chain.stores import unixfs
+from ffem_chain.stores.blocks import BlockReader
 from ffem_chain.stores.cid import RAW, Cid, digest_of_cid
 from ffem_chain.stores.kuborpc import Daemon, Progress, Refusal
 
@@ -31,7 +30,7 @@ class _Missing(StoreUnavailable):
     """The daemon answers, and does not have a block."""
 
 
-class KuboStore:
+class KuboStore(BlockReader):
     """Directories of files at a daemon. `url` is http(s)://[USER:PASSWORD@]HOST:PORT or a multiaddr."""
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
@@ -60,11 +59,6 @@ class KuboStore:
         self._daemon.ask(lambda client: client.pin.add(root))
         return root
 
-    def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
-        """See `Store.get`."""
-        digest_of_cid(cid)
-        return unixfs.Reader(self._fetch, max_bytes).files(Cid.parse(cid))
-
     def has(self, cid: str) -> bool:
         """See `Store.has`. Asks for what the daemon itself holds, not for what its network does."""
         digest_of_cid(cid)
@@ -84,11 +78,6 @@ class KuboStore:
         except Refusal as refusal:
             if "not pinned" not in refusal.words:
                 raise
-
-    def export_car(self, cid: str, path: Path) -> None:
-        """See `Store.export_car`."""
-        digest_of_cid(cid)
-        car.export(self._fetch, Cid.parse(cid), path)
 
     def check(self) -> str:
         """See `Store.check`."""

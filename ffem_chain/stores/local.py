@@ -20,15 +20,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ffem_chain.errors import FormatError, StoreUnavailable, Tampered
-from ffem_chain.stores import car, unixfs
-from ffem_chain.stores.base import MAX_BYTES
+from ffem_chain.stores import unixfs
+from ffem_chain.stores.blocks import BlockReader
 from ffem_chain.stores.cid import Cid, digest_of_cid
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOCK_SECONDS = 60.0
 
 
-class LocalStore:
+class LocalStore(BlockReader):
     """Directories of files under `folder`, which is made when something is put there."""
 
     def __init__(self, folder: Path | str) -> None:
@@ -57,11 +57,6 @@ class LocalStore:
                         path.unlink()
                 raise
         return str(root)
-
-    def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
-        """See `Store.get`."""
-        digest_of_cid(cid)
-        return unixfs.Reader(self._fetch, max_bytes).files(Cid.parse(cid))
 
     def has(self, cid: str) -> bool:
         """See `Store.has`. Damaged inner nodes count as missing."""
@@ -93,11 +88,6 @@ class LocalStore:
             for path in (self.folder / "blocks").glob("*/baf*"):
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
-
-    def export_car(self, cid: str, path: Path) -> None:
-        """See `Store.export_car`."""
-        digest_of_cid(cid)
-        car.export(self._fetch, Cid.parse(cid), path)
 
     def check(self) -> str:
         """See `Store.check`. Writes and removes a small file."""

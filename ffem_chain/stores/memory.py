@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from ffem_chain.errors import FormatError, StoreUnavailable, Tampered
-from ffem_chain.stores import car, unixfs
-from ffem_chain.stores.base import MAX_BYTES
+from ffem_chain.stores import unixfs
+from ffem_chain.stores.blocks import BlockReader
 from ffem_chain.stores.cid import Cid, digest_of_cid
 
 
-class MemoryStore:
+class MemoryStore(BlockReader):
     """Blocks in a dictionary (`blocks`, by CID), which tests may damage."""
 
     def __init__(self) -> None:
@@ -25,11 +24,6 @@ class MemoryStore:
         self.blocks.update(blocks)
         self.pins.add(str(root))
         return str(root)
-
-    def get(self, cid: str, *, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
-        """See `Store.get`."""
-        digest_of_cid(cid)
-        return unixfs.Reader(self._fetch, max_bytes).files(Cid.parse(cid))
 
     def has(self, cid: str) -> bool:
         """See `Store.has`."""
@@ -45,11 +39,6 @@ class MemoryStore:
         self.pins.discard(cid)
         kept = {one for pin in self.pins for one in unixfs.block_ids(self._fetch, Cid.parse(pin))}
         self.blocks = {one: block for one, block in self.blocks.items() if one in kept}
-
-    def export_car(self, cid: str, path: Path) -> None:
-        """See `Store.export_car`."""
-        digest_of_cid(cid)
-        car.export(self._fetch, Cid.parse(cid), path)
 
     def check(self) -> str:
         """See `Store.check`."""
