@@ -16,9 +16,6 @@ from typing import Any, TextIO
 
 from ffem_chain.errors import FfemError
 
-DIRECT_LABEL = "openings leave no receipt, cannot be revoked"
-OWNER_KEEPER_LABEL = "receipts bind recipients, not the owner"
-
 
 @dataclass(frozen=True)
 class Table:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ffem_chain.labels import OWNER_KEEPER_LABEL
 from ffem_cli import lookup, shell
-from ffem_cli.output import OWNER_KEEPER_LABEL, Answer, Table
+from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:

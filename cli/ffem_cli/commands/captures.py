@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import FfemError, InputError, Refused
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_cli import lookup, pictures, shell
-from ffem_cli.output import DIRECT_LABEL, Answer, Table, instant, moment
+from ffem_cli.output import Answer, Table, instant, moment
 from ffem_cli.session import Session, can_unlock
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ffem_chain.errors import InputError, Refused
+from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
 from ffem_cli import lookup, shell
-from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL, Answer, instant, moment
+from ffem_cli.output import Answer, instant, moment
 from ffem_cli.session import Session
 from ffem_cli.times import parse_moment
 

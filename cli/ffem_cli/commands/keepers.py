@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import InputError
+from ffem_chain.labels import OWNER_KEEPER_LABEL
 from ffem_cli import lookup, shell
 from ffem_cli.commands.keys import SuiteOption
-from ffem_cli.output import OWNER_KEEPER_LABEL, Answer, Table, count
+from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:

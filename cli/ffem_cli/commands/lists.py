@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import InputError
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_cli import lookup, shell
 from ffem_cli.commands.captures import SLOT_SECONDS, recorded, standing
-from ffem_cli.output import DIRECT_LABEL, Answer, Table, instant, moment
+from ffem_cli.output import Answer, Table, instant, moment
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:

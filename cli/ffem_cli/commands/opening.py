@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import InputError, Refused
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_cli import lookup, opener, pictures, shell
 from ffem_cli.commands.captures import CaptureArgument, InAlbumOption
 from ffem_cli.commands.grants import FaceOption
-from ffem_cli.output import DIRECT_LABEL, Answer, Table, count
+from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:

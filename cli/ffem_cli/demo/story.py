@@ -18,6 +18,7 @@ from ffem_chain.chain.events import CaptureRegistered, GrantCreated
 from ffem_chain.errors import InputError, Tampered
 from ffem_chain.keys.grants import OpenedGrant
 from ffem_chain.keys.secret import Secret
+from ffem_chain.labels import OWNER_KEEPER_LABEL
 from ffem_chain.roles.ledger import read_ledger
 from ffem_chain.roles.owner import Owner
 from ffem_chain.roles.reading import load_capture, opened_face_key
@@ -26,7 +27,6 @@ from ffem_chain.roles.records import GrantRecord
 from ffem_cli.demo.measuring import differing, flow_pixels, owners, psnr
 from ffem_cli.demo.telling import Teller, count, short, size
 from ffem_cli.opener import draw
-from ffem_cli.output import OWNER_KEEPER_LABEL
 from ffem_cli.pictures import FAKE_TEMPERATURE, pixels_of
 from ffem_cli.sandbox import Sandbox
 from ffem_node.keeper import Keeper

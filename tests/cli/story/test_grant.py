@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ffem_chain.errors import InputError
-from ffem_cli.output import DIRECT_LABEL, OWNER_KEEPER_LABEL
+from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
 from ffem_cli.times import parse_moment
 
 from .world import World, photo

@@ -11,8 +11,8 @@ import pytest
 
 from ffem_chain.chain.events import AccessRequested, GrantCreated
 from ffem_chain.chain.registry import Registry
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_cli.opener import progress_text
-from ffem_cli.output import DIRECT_LABEL
 
 from .world import World, box, differing, photo, pixels
 
