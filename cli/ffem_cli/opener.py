@@ -116,6 +116,7 @@ def progress_text(progress: Progress) -> str:
     words = [f"{len(progress.good)} of {count(progress.needed, 'share')}"]
     for title, wallets in (
         ("answered", progress.good),
+        ("committed", progress.committed if len(progress.good) < progress.needed else ()),
         ("WRONG SHARE from", progress.wrong),
         ("waiting for", progress.silent if len(progress.good) < progress.needed else ()),
     ):

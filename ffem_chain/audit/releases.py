@@ -32,12 +32,14 @@ class Scene:
         return last - self.times.get(block, last)
 
     @cached_property
-    def first_uses(self) -> dict[bytes, AccessRequested]:
-        """The first request with each request key, over all grants."""
-        found: dict[bytes, AccessRequested] = {}
-        for event in self.history.events:
-            if isinstance(event, AccessRequested):
-                found.setdefault(event.request_key, event)
+    def first_uses(self) -> dict[tuple[str, bytes], AccessRequested]:
+        """The first request of each recipient with each request key, over all grants to it."""
+        found: dict[tuple[str, bytes], AccessRequested] = {}
+        for ledger in self.history.grants.values():
+            for request in ledger.requests.values():
+                key = ledger.created.recipient, request.request_key
+                if key not in found or _before(request, found[key]):
+                    found[key] = request
         return found
 
 
@@ -68,7 +70,8 @@ def span(seconds: int) -> str:
 
 
 def deliveries(scene: Scene, ledger: Ledger) -> Iterator[Anomaly]:
-    """Deliveries that their commits do not cover, and commits without one."""
+    """Deliveries that their commits do not cover, and commits without one, which keepers owe once the grant is
+    opened: before that they wait for each other."""
     for delivery in ledger.deliveries:
         commit = ledger.commit_of(delivery.seq, delivery.index)
         if commit is None or keccak(delivery.sealed_share) != commit.digest:
@@ -78,8 +81,11 @@ def deliveries(scene: Scene, ledger: Ledger) -> Iterator[Anomaly]:
             )
             hint = "use another RPC; do not open what this log delivers"
             yield anomaly(ledger, Kind.DELIVERY_MISMATCH, Severity.BROKEN, text, hint, delivery.block)
+    opened = ledger.opened_block
+    if opened is None:
+        return
     for commit in ledger.commits:
-        waited = scene.age(commit.block)
+        waited = scene.age(max(commit.block, opened))
         if ledger.delivery_of(commit) is None and waited > scene.patience:
             keeper = _keeper(ledger, commit.index)
             text = (
@@ -149,7 +155,7 @@ def _refusal(scene: Scene, ledger: Ledger, request: AccessRequested) -> _Refusal
         return _Refusal(f"its request key is none ({error.message})")
     if suite != created.suite:
         return _Refusal(f"its request key is of suite {suite}, the grant of suite {created.suite}")
-    first = scene.first_uses[request.request_key]
+    first = scene.first_uses[created.recipient, request.request_key]
     if first != request:
         return _Refusal(f"its request key was used before, at block {first.block}")
     key = scene.history.keys.get((created.recipient, created.key_version))

@@ -78,13 +78,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a collection stands: keepers needed, good shares so far, and who answered wrongly or not at
-    all."""
+    """Where a collection stands: keepers needed, good shares so far, who answered wrongly or not at all, and who
+    committed: those deliver when as many have committed as are needed."""
 
     needed: int
     good: tuple[str, ...]
     wrong: tuple[str, ...]
     silent: tuple[str, ...]
+    committed: tuple[str, ...] = ()
 
 
 class Recipient:
@@ -350,17 +351,24 @@ class Recipient:
                 wrong.add(delivery.index)
         wrong -= set(shares)
         names = ledger.keepers
-        silent = [i for i in range(len(names)) if i not in shares and i not in wrong]
+        left = [i for i in range(len(names)) if i not in shares and i not in wrong]
+        bound = {commit.index for commit in ledger.commits if commit.seq in held}
         return shares, Progress(
             needed=ledger.threshold,
             good=tuple(names[i] for i in sorted(shares)),
             wrong=tuple(names[i] for i in sorted(wrong)),
-            silent=tuple(names[i] for i in silent),
+            silent=tuple(names[i] for i in left if i not in bound),
+            committed=tuple(names[i] for i in left if i in bound),
         )
 
     @staticmethod
     def _waiting(progress: Progress) -> str:
-        text = f"{len(progress.good)} of {progress.needed} shares; no answer from {', '.join(progress.silent)}"
-        if progress.wrong:
-            text += f"; wrong shares from {', '.join(progress.wrong)}"
+        text = f"{len(progress.good)} of {progress.needed} shares"
+        for title, wallets in (
+            ("committed, not delivered yet:", progress.committed),
+            ("no answer from", progress.silent),
+            ("wrong shares from", progress.wrong),
+        ):
+            if wallets:
+                text += f"; {title} {', '.join(wallets)}"
         return text

@@ -6,13 +6,13 @@ Vault layout, besides the key ring, section `keeper`:
      "deployments": {hex: {
         "cursor": last block whose requests were read,
         "jobs": {"<grant>:<seq>:<request key digest>":
-                 {grant, seq, request_key, block, sealed, digest, note, final}},
-        "seen": {sha256 of a request key: "<grant>:<seq>"},
+                 {grant, album, recipient, seq, request_key, sealed, digest, note, final}},
+        "answered": {request mark (16 bytes): first 8 bytes of the grant whose share was sealed to that key},
         "commits": {wallet: [unix seconds of each release in the last hour]}}}}
 
 `sealed` and `digest` are the intent: written before `commitRelease` is sent and never replaced. `final` is
 the block at which a job was found finished; it is looked at again for `reorg_depth` blocks more, since a
-block may go away.
+block may go away, and forgotten after that. Only `answered` grows for ever, by 26 bytes a release.
 """
 
 from __future__ import annotations
@@ -25,15 +25,12 @@ from eth_account.signers.local import LocalAccount
 from ffem_chain.chain.events import GrantCreated, KeeperSetProposed
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantStatus, KeeperSetView, KeyStatus
-from ffem_chain.errors import ChainUnavailable, Refused
-from ffem_chain.keys.grants import parse_payload
+from ffem_chain.errors import ChainUnavailable, FormatError, NotForMe, Refused, Tampered
+from ffem_chain.keys.grants import open_keeper_share, parse_payload
 from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
-from ffem_chain.roles.keyring import KeyRing
-
-_HOUR = 3600
-_DELIVERIES = 4
-_LONGEST_PAUSE = 60.0
+from ffem_chain.roles.keyring import KeyRing, address_bytes
+from ffem_chain.roles.ledger import read_ledger
 
 
 class OtherDeployment(ChainUnavailable):
@@ -113,13 +110,29 @@ class Duties:
             if event.recipient == self.wallet and (event.keeper_set == 0 or not over):
                 idle.discard(event.key_version)
             if event.keeper_set and not over:
-                view = self._set(event.keeper_set)
-                if self.wallet in view.keepers:
-                    payload = parse_payload(event.payload, event.suite, len(view.keepers))
-                    idle.discard(payload.shares[view.keepers.index(self.wallet)].version)
+                idle.discard(self._share_key(event))
         for version in idle:
             self.ring.destroy(version)
         return sorted(idle)
+
+    def _share_key(self, created: GrantCreated) -> int:
+        """Version of this wallet's key that opens its share of a grant; 0 where none does.
+
+        An owner can put any bytes into a grant: only a share that opens keeps its key alive. Raises Tampered where the
+        RPC's logs are not what the contract holds: no key is deleted on its word.
+        """
+        if self.wallet not in self._set(created.keeper_set).keepers:
+            return 0
+        ledger = read_ledger(self.registry, created.grant_id)
+        created, index, wallet = ledger.created, ledger.keepers.index(self.wallet), address_bytes(self.wallet)
+        context = ledger.context(self.registry.deployment_id)
+        try:
+            payload = parse_payload(created.payload, created.suite, len(ledger.keepers))
+            version = payload.shares[index].version
+            open_keeper_share(self.ring.private(version), payload, context, created.scope_commit, index, wallet)
+        except (FormatError, NotForMe, Tampered):
+            return 0
+        return version
 
     # ------------------------------------------------------------------ deployment
 
@@ -139,13 +152,19 @@ class Duties:
         return here
 
     def adopt_deployment(self) -> None:
-        """Serve the registry's present deployment from now on. What is kept of others stays in the vault."""
-        here = self.registry.deployment_id.hex()
+        """Serve the registry's present deployment from now on. What is kept of others stays in the vault.
+
+        Where the chain ends before what was read of it, it is read anew from its beginning: a node can have lied
+        about its height.
+        """
+        here, head = self.registry.deployment_id.hex(), self.registry.latest_block()
         with self.vault.edit() as data:
             section = data.setdefault("keeper", {})
             section["deployment"] = here
-            empty = {"cursor": 0, "jobs": {}, "seen": {}, "commits": {}}
-            section.setdefault("deployments", {}).setdefault(here, empty)
+            empty = {"cursor": 0, "jobs": {}, "answered": {}, "commits": {}}
+            state = section.setdefault("deployments", {}).setdefault(here, empty)
+            if state["cursor"] > head:
+                state["cursor"] = 0
 
     def _state(self, data: dict[str, Any]) -> dict[str, Any]:
         section: dict[str, Any] = data["keeper"]

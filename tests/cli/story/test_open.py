@@ -212,6 +212,7 @@ def test_a_uid_that_a_stranger_registers_too(world: World, tmp_path: Path) -> No
         ((2, (), (), ("A", "B")), "0 of 2 shares; waiting for A, B"),
         ((2, ("A",), ("B",), ("C",)), "1 of 2 shares; answered A; WRONG SHARE from B; waiting for C"),
         ((1, ("A",), (), ("B",)), "1 of 1 share; answered A"),
+        ((2, (), (), ("B",), ("A",)), "0 of 2 shares; committed A; waiting for B"),
     ],
 )
 def test_what_the_display_says(progress: tuple, text: str) -> None:
