@@ -36,8 +36,11 @@ $(NODE_STAMP): devnet/package.json devnet/package-lock.json | check-node
 	cd devnet && $(NPM) ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
+# Through the environment, since names may hold quotes.
+demo: export PHOTO := $(PHOTO)
+demo: export OUT := $(OUT)
 demo: setup
-	$(BIN)/ffem demo $(if $(PHOTO),"$(PHOTO)",) --out "$(OUT)"
+	$(BIN)/ffem demo --out "$$OUT" -- $${PHOTO:+"$$PHOTO"}
 
 lint: setup
 	$(BIN)/ruff check .
