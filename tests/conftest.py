@@ -1,13 +1,20 @@
-"""Servers that all tests of a run share, each started when the first test asks for it."""
+"""Servers that all tests of a run share, each started when the first test asks for it; what random tests draw."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from ffem_devnet.anvil import Anvil
 from ffem_devnet.ipfs import IpfsDaemon
+
+# The same cases in every run, so that a change is to blame when one fails; HYPOTHESIS_PROFILE=explore draws new ones.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")

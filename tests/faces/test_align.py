@@ -76,7 +76,7 @@ def test_cover_box_lies_in_the_picture_on_the_grid(
         assert box.y <= max(0, top)
         assert box.bottom >= min(height, top + h)
     else:
-        assert left > width - 1 or top > height - 1 or left + 1.2 * w < 1 or top + 1.2 * h < 1
+        assert left > width - 1 or top > height - 1 or left + 1.175 * w < 1e-6 or top + 1.175 * h < 1e-6
 
 
 def test_angles_are_rounded_to_three_degrees() -> None:
