@@ -208,7 +208,7 @@ def main() -> None:
     if not folders:
         raise SystemExit(__doc__)
     seed(Path(folders[0]))
-    # Not by libFuzzer's own limit: the peak that it reads is that of whoever started this process, where that is higher.
+    # libFuzzer's own limit reads the peak of whoever started this process, where that is higher.
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     atheris.Setup([*sys.argv, "-max_len=32768", "-len_control=0", "-rss_limit_mb=0"], one_input)
     atheris.Fuzz()
