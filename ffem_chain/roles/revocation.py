@@ -80,7 +80,7 @@ def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
         grant_id=record.grant_id,
         recipient=record.recipient,
         scope=record.scope,
-        opened=revoked.opened or record.direct,
+        opened=revoked.opened,
         opened_block=opened_block,
         block=revoked.block,
         routes=tuple(route for route in routes if route.grant_id != record.grant_id),

@@ -13,9 +13,9 @@ from ffem_chain.audit.run import audit
 from ffem_chain.chain import events as ev
 from ffem_chain.stores.cid import cid_of_digest
 from ffem_devnet.ipfs import IpfsDaemon
-from tests.cli.conftest import PASSPHRASE, Cli, make_wallet
+from tests.support.cli import PASSPHRASE, Cli, make_wallet
+from tests.support.liar import dropping, lying
 
-from .liar import dropping, lying
 from .story import Story
 
 

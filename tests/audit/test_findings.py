@@ -18,8 +18,7 @@ from ffem_chain.keys.suites import XWING, PrivateKey
 from ffem_chain.roles.ledger import read_ledger
 from ffem_chain.stores.memory import MemoryStore
 from tests.e2e.world import Scene, World, album_with, interrupted, settle
-
-from .liar import lying
+from tests.support.liar import lying
 
 HOUR = timedelta(hours=1)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import rlp
+from eth_abi import encode
 from eth_utils import keccak
 from trie import HexaryTrie
 
@@ -17,8 +18,8 @@ from ffem_chain.audit.storage import capture_slot, grant_slot, storage_root, wor
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import ChainUnavailable, FfemError, Tampered
+from tests.support.liar import Edit, dropping, honest, lying, on_logs, without_proofs
 
-from .liar import Edit, dropping, honest, lying, on_logs, without_proofs
 from .story import Story
 
 WHOLE_ENTRIES = (ev.CaptureRegistered, ev.GrantCreated, ev.AlbumCreated, ev.KeyRegistered, ev.KeeperSetProposed)
@@ -120,6 +121,18 @@ def test_an_altered_log_is_named(story: Story) -> None:
     assert missing(report) == [f"the logs of grant {opened.hex()[:16]} do not give what the contract's storage holds"]
     (found,) = [a for a in report.anomalies if a.kind is Kind.MISSING_HISTORY]
     assert found.grant == opened and "another RPC" in found.hint
+
+
+def test_a_revocation_that_is_made_to_look_late(story: Story) -> None:
+    """Nothing in the storage depends on what its log says of the opening: only the commits contradict it."""
+
+    def change(log: dict[str, Any], event: ev.Event) -> dict[str, Any]:
+        if isinstance(event, ev.GrantRevoked):
+            return {**log, "data": "0x" + encode(["bool", "uint8"], [True, 1]).hex()}
+        return log
+
+    (text,) = missing(heard(story, on_logs(change)))
+    assert text.endswith("the commits in the logs are not those that its revocation names")
 
 
 def test_delivered_bytes_that_differ(story: Story) -> None:

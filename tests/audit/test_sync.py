@@ -23,8 +23,8 @@ from ffem_chain.errors import FfemError, FormatError, InputError, Tampered
 from ffem_chain.stores.local import LocalStore
 from ffem_chain.stores.memory import MemoryStore
 from tests.e2e.world import World
+from tests.support.liar import dropping, honest, lying, without_proofs
 
-from .liar import dropping, honest, lying, without_proofs
 from .story import Story
 
 
@@ -254,6 +254,9 @@ def test_copies_that_lie(story: Story, tmp_path: Path) -> None:
         copy, logs=tuple(replace(e, payload=b"x" + e.payload[1:]) if e is grant else e for e in copy.logs)
     )
     later = replace(copy, block=copy.block + 1)
+    twice = replace(copy, logs=(*copy.logs, copy.logs[-1]))
+    with pytest.raises(FormatError, match="not in order of the chain"):
+        Copy.from_files(twice.files())
     for lie in (dropped, altered, later):
         with pytest.raises(Tampered):
             Copy.from_files(lie.files()).verify()

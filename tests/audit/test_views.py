@@ -11,8 +11,8 @@ from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.roles.ledger import read_ledger
 from ffem_chain.stores.cid import cid_of_digest
+from tests.support.liar import honest, lying, without_proofs
 
-from .liar import honest, lying, without_proofs
 from .story import Story
 
 

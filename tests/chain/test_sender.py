@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils import keccak
 from support.rpc_proxy import RpcProxy, error, result
 
 from ffem_chain.chain import sender as sender_module
@@ -103,6 +104,22 @@ def test_another_machine_took_the_nonce(anvil: Anvil) -> None:
     with RpcProxy(anvil.url, old_once) as proxy:
         registry = Registry(proxy.url, address, account=anvil.accounts[9])
         registry.register_key(1, PUBLIC)
+    assert versions(Registry(anvil.url, address)) == [1]
+
+
+def test_another_transaction_is_mined_with_its_nonce(anvil: Anvil) -> None:
+    """The node took it and lost it, and another machine used the nonce: it is sent again with the next one."""
+    address, account = deploy(anvil.url, anvil.accounts[9]), anvil.accounts[4]
+    lost = iter([True])
+
+    def loses(question: dict[str, Any], ask: Any) -> Any:
+        if question["method"] == "eth_sendRawTransaction" and next(lost, False):
+            call(anvil.url, "eth_sendTransaction", {"from": account.address, "to": account.address})
+            return result(question, "0x" + keccak(hexstr=question["params"][0]).hex())
+        return ask()
+
+    with RpcProxy(anvil.url, loses) as proxy:
+        Registry(proxy.url, address, account=account).register_key(1, PUBLIC)
     assert versions(Registry(anvil.url, address)) == [1]
 
 

@@ -65,6 +65,23 @@ def test_a_wrong_share_is_named_and_skipped(world: World) -> None:
     assert opened.key == scene.owner.face_key(scene.uid, 1)
 
 
+def test_a_keeper_that_answers_rightly_later_is_not_called_wrong(world: World) -> None:
+    scene = album_with(world, keepers=(1,))
+    bob = world.recipient(4)
+    bob.register_key()
+    record = scene.owner.grant(scene.uid, 1, bob.wallet)
+    bob.request(record.grant_id)
+    deliver_wrong(world, 1, record.grant_id)
+    with pytest.raises(Tampered, match=world.accounts[1].address):
+        bob.collect(record.grant_id, timeout=0)
+    assert bob.request(record.grant_id).seq == 2
+    settle(*scene.keepers)
+    seen = []
+    opened = bob.collect(record.grant_id, timeout=0, on_progress=seen.append)
+    assert (seen[-1].good, seen[-1].wrong) == ((world.accounts[1].address,), ())
+    assert opened.key == scene.owner.face_key(scene.uid, 1)
+
+
 def test_wrong_shares_that_leave_too_few_keepers(world: World) -> None:
     scene = album_with(world, keepers=(1, 2), threshold=2)
     bob = world.recipient(4)

@@ -90,6 +90,7 @@ def test_after_the_opening(world: World) -> None:
     opened = bob.registry.events([GrantOpened])[0]
     assert result.opened and result.opened_block == opened.block
     assert result.text.startswith(f"opened at block {opened.block}, cannot be recalled")
+    assert result.routes == ()  # it is no other way to the key than itself
     # What was released before the revocation can still be collected; a new request cannot.
     assert bob.collect(record.grant_id, timeout=0).key == scene.owner.face_key(scene.uid, 0)
     with pytest.raises(Refused, match="after it had been opened"):
@@ -125,6 +126,7 @@ def test_routes_that_stay_open(world: World) -> None:
 
     results = scene.owner.revoke_all(scene.uid, bob.wallet)
     assert {r.grant_id for r in results} == {whole.grant_id, direct.grant_id, other_face.grant_id}
+    assert [(r.opened, r.opened_block) for r in results if r.grant_id == direct.grant_id] == [(True, direct.block)]
     left = scene.owner.routes(scene.uid, 0, bob.wallet)
     assert {(r.kind, r.grant_id) for r in left} == {("live", epoch.grant_id), ("direct", direct.grant_id)}
     with pytest.raises(InputError, match="no grant"):

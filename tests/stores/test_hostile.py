@@ -92,6 +92,12 @@ def test_an_inner_node_of_another_size_than_announced_is_refused(dag: Dag, annou
     dag.refused(dag.directory(("image.png", top)), "not of the size")
 
 
+def test_parts_without_bytes_are_refused(dag: Dag) -> None:
+    """They would let the same file stand under many CIDs, and a small file hold any number of blocks."""
+    top = dag.node(file_node([(_raw(dag, 0), 0, 0), (_raw(dag), 4, 4)]))
+    dag.refused(dag.directory(("image.png", top)), "not a plain file")
+
+
 def test_a_block_larger_than_any_is_refused(dag: Dag) -> None:
     dag.refused(dag.directory(("image.png", _raw(dag, unixfs.MAX_BLOCK + 1))), "block is larger")
     assert dag.store.get(dag.directory(("image.png", _raw(dag, unixfs.MAX_BLOCK))))
