@@ -159,21 +159,21 @@ class Docket(Duties):
         resting = list(self._resting)
         start = self._round * _LOOKS % len(resting) if resting else 0
         self._round += 1
-        looked = [name for name in (resting[start:] + resting[:start])[:_LOOKS] if not self._rests(name, jobs[name])]
+        for name in (resting[start:] + resting[:start])[:_LOOKS]:
+            self._look(name, jobs[name])
         awake = [name for name in open_jobs if name not in self._resting]
-        by_recipient = take_turns([*looked, *awake], lambda name: jobs[name]["recipient"])
+        by_recipient = take_turns(awake, lambda name: jobs[name]["recipient"])
         return [(name, jobs[name]) for name in take_turns(by_recipient, lambda name: jobs[name]["album"])]
 
     def _rest(self, name: str, view: GrantView, until: float = float("inf")) -> None:
         """Let a job lie until its grant's state is no longer `view`, or until that time (unix seconds)."""
         self._resting[name] = view, until
 
-    def _rests(self, name: str, job: Job) -> bool:
+    def _look(self, name: str, job: Job) -> None:
+        """Wake a job that has something to do."""
         view, until = self._resting[name]
-        if time.time() < until and self.registry.grant_state(job["grant"]) == view:
-            return True
-        del self._resting[name]
-        return False
+        if time.time() >= until or self.registry.grant_state(job["grant"]) != view:
+            del self._resting[name]
 
     # ------------------------------------------------------------------ writing down
 
