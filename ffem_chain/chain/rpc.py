@@ -20,8 +20,9 @@ from web3.exceptions import (
 )
 from web3.middleware import ExtraDataToPOAMiddleware
 from web3.providers.rpc.utils import REQUEST_RETRY_ALLOWLIST, ExceptionRetryConfiguration
-from web3.types import BlockData, TxReceipt
+from web3.types import BlockData, RPCResponse, TxReceipt
 
+from ffem_chain import boundedjson
 from ffem_chain.chain.reverts import refused
 from ffem_chain.errors import ChainUnavailable, InputError
 
@@ -64,6 +65,14 @@ def revert_data(error: Exception) -> bytes | None:
         return b""
 
 
+class _Provider(HTTPProvider):
+    """A node can answer anything: nesting is bounded before the JSON parser recurses into it."""
+
+    @staticmethod
+    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+        return HTTPProvider.decode_rpc_response(boundedjson.check_depth(raw_response))
+
+
 class Rpc:
     """A connection that survives restarts of the endpoint. `timeout` is in seconds, per request.
 
@@ -88,7 +97,7 @@ class Rpc:
             backoff_factor=BACKOFF_SECONDS,
             method_allowlist=allowed,
         )
-        self.provider = HTTPProvider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry)
+        self.provider = _Provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry)
         self.w3 = Web3(self.provider)
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
 

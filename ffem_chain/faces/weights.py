@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from ffem_chain import boundedjson
 from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces.glow import Glow, GlowConfig
 
@@ -113,9 +114,9 @@ def export(checkpoint: Path, out: Path) -> str:
 def load_bytes(data: bytes, name: str) -> Model:
     """A model from the bytes of a weights file. FormatError where they are not one."""
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = json.loads(boundedjson.check_depth(data[8 : 8 + int.from_bytes(data[:8], "little")]).decode())
         head = header["__metadata__"]
-        glow, steps = Glow(GlowConfig(**json.loads(head["config"]))), int(head["step"])
+        glow, steps = Glow(GlowConfig(**boundedjson.loads(head["config"].encode(), 8))), int(head["step"])
         missing, unexpected = glow.load_state_dict(_unpack(load(data)), strict=False)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError, SafetensorError):
         raise FormatError(f"the weights of {name} are damaged", "install ffem-chain again") from None
