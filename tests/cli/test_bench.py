@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from ffem_cli.bench.path import STAGES
-
-from .conftest import Cli
+from tests.support.cli import Cli
 
 CEILINGS = {
     "capture": 56_000,

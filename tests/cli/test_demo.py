@@ -23,8 +23,7 @@ from ffem_chain.errors import FfemError, InputError, Refused
 from ffem_cli.demo.pictures import STORY, Folder, Panel, overview
 from ffem_cli.demo.play import NAMES
 from ffem_cli.demo.telling import refusal
-
-from .conftest import Cli
+from tests.support.cli import Cli
 
 ACTS = ["world", "people", "seal", "register", "public", "grant", "release", "open", "flow"]
 ACTS += ["stranger", "mistake", "revoke", "replay", "audit"]

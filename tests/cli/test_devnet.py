@@ -15,8 +15,7 @@ from ffem_chain.chain.registry import Registry, deploy
 from ffem_devnet import devnet
 from ffem_devnet.accounts import accounts
 from ffem_devnet.anvil import Anvil
-
-from .conftest import PASSPHRASE, Cli, make_wallet
+from tests.support.cli import PASSPHRASE, Cli, make_wallet
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from ffem_devnet.anvil import Anvil
-
-from .conftest import PASSPHRASE, Cli, make_wallet
+from tests.support.cli import PASSPHRASE, Cli, make_wallet
 
 
 def findings(done: Any) -> dict[str, dict[str, str]]:

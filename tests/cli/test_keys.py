@@ -9,8 +9,7 @@ from eth_account import Account
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import KeyStatus
 from ffem_devnet.anvil import Anvil
-
-from .conftest import Cli, make_wallet
+from tests.support.cli import Cli, make_wallet
 
 
 def test_keys_of_both_suites_live_their_lives(ready: Cli, anvil: Anvil, registry: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PASSPHRASE, Cli, make_wallet
+from tests.support.cli import PASSPHRASE, Cli, make_wallet
 
 SECRET_URL = "http://user:hunter2@127.0.0.1:9/v3/0123456789abcdef"
 

@@ -14,8 +14,7 @@ import pytest
 import typer.main
 
 from ffem_cli.main import app
-
-from .conftest import Cli
+from tests.support.cli import Cli
 
 FFEM = Path(sys.executable).with_name("ffem")
 HEAVY = ("torch", "cv2", "web3", "eth_account", "numpy", "scipy", "PIL", "requests", "rich.progress")

@@ -11,8 +11,7 @@ from eth_account import Account
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
 from ffem_devnet.anvil import Anvil
-
-from .conftest import PASSPHRASE, Cli, make_wallet
+from tests.support.cli import PASSPHRASE, Cli, make_wallet
 
 
 def test_a_new_wallet_opens_with_its_passphrase(cli: Cli) -> None:

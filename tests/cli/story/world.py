@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import re
 import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils import keccak
 from numpy.typing import NDArray
@@ -30,35 +26,10 @@ from ffem_chain.chain.rpc import wait_until
 from ffem_chain.chain.types import album_id
 from ffem_chain.keys import vault
 from ffem_chain.keys.secret import Secret
-from ffem_cli.main import run
 from ffem_devnet.anvil import Anvil
+from tests.support.cli import PASSPHRASE, Done, ffem, files, python, write_keystore
 
-PASSPHRASE = "correct horse battery staple"
 PEOPLE = ("owner", "bob", "keeper", "carol", "stranger", "visitor")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one command left."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        """Its JSON document."""
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        """Its JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def error(self) -> Any:
-        """The JSON document of its error."""
-        return json.loads(self.err)
 
 
 class World:
@@ -78,10 +49,7 @@ class World:
     def add_wallet(self, name: str, account: LocalAccount) -> None:
         """A profile with a wallet of its own. Keystore and vault ask less of scrypt than those that the program makes:
         every command opens both."""
-        folder = self.home / "wallets"
-        folder.mkdir(parents=True, exist_ok=True)
-        keystore = Account.encrypt(bytes(account.key), PASSPHRASE, kdf="scrypt", iterations=1024)
-        (folder / f"{name}.json").write_text(json.dumps(keystore))
+        write_keystore(self.home, name, account)
         with mock.patch.dict(vault._KDF, n=1 << 14):
             self.ok(name, "--rpc-url", self.anvil.url, "init")
 
@@ -97,19 +65,16 @@ class World:
         with mock.patch.dict(os.environ, {**clean, **mine, **(extra or {})}, clear=True):
             yield dict(os.environ)
 
-    def ffem(self, name: str, *words: object, env: Mapping[str, str] | None = None) -> Result:
+    def ffem(self, name: str, *words: object, env: Mapping[str, str] | None = None) -> Done:
         """Run a command as somebody, in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with self.environment(name, env), redirect_stdout(out), redirect_stderr(err):
-            status = run([str(word) for word in words])
-        result = Result(status, out.getvalue(), err.getvalue())
+        with self.environment(name, env):
+            result = ffem(words)
         self.check_clean(result)
         return result
 
-    def check_clean(self, result: Result) -> None:
-        """No traceback and no secret, whatever happened."""
+    def check_clean(self, result: Done) -> None:
+        """No secret, whatever happened."""
         both = result.out + result.err
-        assert "Traceback" not in both, both
         assert PASSPHRASE not in both
         for account in self.accounts.values():
             assert account.key.hex().removeprefix("0x") not in both.lower()
@@ -125,7 +90,7 @@ class World:
         made: str = self.json("owner", "grant", capture, self.address(name), *words)["grant"]
         return made
 
-    def ok(self, name: str, *words: object, env: Mapping[str, str] | None = None) -> Result:
+    def ok(self, name: str, *words: object, env: Mapping[str, str] | None = None) -> Done:
         """Run a command that must work."""
         result = self.ffem(name, *words, env=env)
         assert result.status == 0, (words, result)
@@ -162,13 +127,10 @@ class World:
             process.kill()
             process.communicate()
 
-    def python(self, name: str, *words: object) -> Result:
+    def python(self, name: str, *words: object) -> Done:
         """Run Python as somebody, in a process of its own, to its end."""
         with self.environment(name) as env:
-            done = subprocess.run(
-                [sys.executable, *map(str, words)], env=env, capture_output=True, text=True, timeout=120
-            )
-        result = Result(done.returncode, done.stdout, done.stderr)
+            result = python(words, env)
         self.check_clean(result)
         return result
 
@@ -218,11 +180,7 @@ class World:
 
     def files(self) -> dict[str, bytes]:
         """Everything in the home but locks and nonces: to see that nothing was written."""
-        return {
-            str(path.relative_to(self.home)): path.read_bytes()
-            for path in sorted(self.home.rglob("*"))
-            if path.is_file() and path.suffix != ".lock" and path.name != "lock" and "nonces" not in path.parts
-        }
+        return files(self.home)
 
 
 def photo(path: Path, copies: int = 1) -> Path:
