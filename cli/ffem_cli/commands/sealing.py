@@ -205,7 +205,8 @@ def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
     blocks: list[str | Table] = []
     for one in outcomes:
         if "error" in one:
-            blocks.append(f"{one['photo']}: NOT SEALED: {one['error']}")
+            reason = str(one["error"]).removeprefix(f"{one['photo']}: ")
+            blocks.append(f"{one['photo']}: NOT SEALED: {reason}")
         elif one.get("resumed"):
             blocks.append(f"{one['uid'].hex()}: registered, {one['cid']}")
         else:

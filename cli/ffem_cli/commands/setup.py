@@ -84,7 +84,8 @@ def _next(session: Session, devnet: bool) -> list[str]:
     lines = [f"ffem wallet backup{flag} FILE      a lost wallet or vault cannot be made again"]
     if not devnet and not session.config.text("registry"):
         lines += [
-            f"ffem devnet up{flag}               a chain on this machine, or",
+            f"ffem devnet up{flag}               a chain on this machine, and",
+            f"ffem init --devnet{flag}           ether of it for this wallet; or",
             f"ffem deploy{flag}                  a registry on your chain (ffem config set rpc_url URL)",
         ]
     return [*lines, f"ffem key register{flag}", f"ffem album create{flag} NAME", f"ffem doctor{flag}"]
