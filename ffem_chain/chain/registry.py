@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eth_abi import encode
 from eth_account.signers.local import LocalAccount
@@ -36,6 +36,7 @@ from ffem_chain.errors import ChainUnavailable, FormatError, InputError, Tampere
 # names by which callers filter -> fields of the events
 _FILTERS = {"grant": "grant_id"}
 _OPENABLE_AT_ONCE = 500
+_Status = TypeVar("_Status", KeyStatus, GrantStatus)
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,15 @@ class Registry:
         function = self._contract.get_function_by_name(name)(*values)
         return self.rpc.ask(lambda _: function.call(block_identifier=block))
 
+    def _status(self, kind: type[_Status], number: int) -> _Status:
+        """A status of the contract's. ChainUnavailable for a number that it cannot give."""
+        with self.rpc.guard():
+            return kind(number)
+
     def key(self, wallet: str, version: int, *, block: int | str = "latest") -> KeyView:
         """One encryption key of a wallet."""
         suite, status, key_hash = self._view("key", wallet, version, block=block)
-        return KeyView(suite, KeyStatus(status), key_hash)
+        return KeyView(suite, self._status(KeyStatus, status), key_hash)
 
     def active_key(self, wallet: str, suite: int, *, block: int | str = "latest") -> int:
         """Version of the wallet's active key of a suite, 0 where there is none."""
@@ -188,14 +194,15 @@ class Registry:
     def grant_state(self, grant: bytes, *, block: int | str = "latest") -> GrantView:
         """State of a grant; status NONE where there is no such grant."""
         status, *rest = self._view("grantState", grant, block=block)
-        return GrantView(GrantStatus(status), *rest)
+        return GrantView(self._status(GrantStatus, status), *rest)
 
     def openable_by(self, wallet: str, grants: Sequence[bytes], *, block: int | str = "latest") -> list[GrantStatus]:
         """Status of each grant, NONE where it is not the wallet's."""
         found: list[GrantStatus] = []
         for at in range(0, len(grants), _OPENABLE_AT_ONCE):
             part = list(grants[at : at + _OPENABLE_AT_ONCE])
-            found += [GrantStatus(status) for status in self._view("openableBy", wallet, part, block=block)]
+            answers = self._view("openableBy", wallet, part, block=block)
+            found += [self._status(GrantStatus, status) for status in answers]
         return found
 
     # ------------------------------------------------------------------ transactions

@@ -234,11 +234,19 @@ class Recipient:
         return Request(grant, event.seq, event.block, False)
 
     def outstanding(self, grant: bytes) -> Request | None:
-        """The grant's newest request, where this vault holds its one-time key: what `collect` can wait for."""
+        """The grant's newest request, where this vault holds its one-time key: what `collect` can wait for.
+
+        None also where wrong shares leave too few keepers for it and a new request is possible.
+        """
         ledger = self._ledger(grant)
         newest = ledger.requests.get(ledger.state.seq)
-        if newest is None or newest.seq not in self._request_keys(ledger):
+        held = self._request_keys(ledger)
+        if newest is None or newest.seq not in held:
             return None
+        if ledger.state.status in (GrantStatus.LIVE, GrantStatus.OPENED):
+            answered = self._shares(ledger, self._payload(ledger), {newest.seq: held[newest.seq]})[1]
+            if len(ledger.keepers) - len(answered.wrong) < ledger.threshold:
+                return None
         return Request(grant, newest.seq, newest.block, True)
 
     def _resumable(self, ledger: Ledger) -> AccessRequested | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, Scope
+from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, LEVEL_NODE, Scope
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def describe(scope: Scope) -> str:
     """A scope in words."""
     if scope.level == LEVEL_EPOCH:
         return f"all captures of epoch {scope.epoch}"
+    if scope.level == LEVEL_NODE:
+        return f"a range of time of epoch {scope.epoch}"
     if scope.level == LEVEL_FACE:
         return f"face {scope.face} of capture {scope.uid.hex()[:16]}"
     return f"capture {scope.uid.hex()[:16]}"

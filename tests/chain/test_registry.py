@@ -254,3 +254,13 @@ def test_unknown_reverts_are_refused(anvil: Anvil) -> None:
     assert "unknown error" in refused(b"\x01\x02\x03\x04").message
     panic = keccak(text="Panic(uint256)")[:4] + (0x11).to_bytes(32, "big")
     assert "panic 0x11" in refused(panic).message
+
+
+def test_a_status_that_no_registry_gives(anvil: Anvil, address: str) -> None:
+    """A node that answers with nonsense ends no process with a traceback."""
+
+    def lie(question: dict[str, Any], ask: Any) -> Any:
+        return result(question, "0x" + (9).to_bytes(32, "big").hex() * 9) if question["method"] == "eth_call" else ask()
+
+    with RpcProxy(anvil.url, lie) as proxy, pytest.raises(ChainUnavailable):
+        Registry(proxy.url, address).grant_state(SALT)

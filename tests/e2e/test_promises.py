@@ -25,7 +25,14 @@ from ffem_chain.audit.run import audit
 from ffem_chain.capture.exact import open_exact, ownership
 from ffem_chain.capture.model import Capture
 from ffem_chain.capture.picture import decode
-from ffem_chain.chain.events import AccessRequested, GrantOpened, GrantRevoked, ReleaseCommitted, ShareDelivered, layouts
+from ffem_chain.chain.events import (
+    AccessRequested,
+    GrantOpened,
+    GrantRevoked,
+    ReleaseCommitted,
+    ShareDelivered,
+    layouts,
+)
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.chain.types import GrantParams
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Pending, Refused, Tampered

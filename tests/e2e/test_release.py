@@ -93,6 +93,23 @@ def test_wrong_shares_that_leave_too_few_keepers(world: World) -> None:
         bob.collect(record.grant_id, timeout=0)
 
 
+def test_a_wrong_answer_is_asked_for_again(world: World) -> None:
+    """What was answered wrongly is no request to go on waiting for, as long as another one is possible."""
+    scene = album_with(world, keepers=(1,))
+    bob = world.recipient(4)
+    bob.register_key()
+    record = scene.owner.grant(scene.uid, 0, bob.wallet)
+    bob.request(record.grant_id)
+    assert bob.outstanding(record.grant_id) is not None
+    deliver_wrong(world, 1, record.grant_id)
+    assert bob.outstanding(record.grant_id) is None
+    with pytest.raises(Tampered, match="too few keepers"):
+        bob.collect(record.grant_id, timeout=0)
+    assert bob.request(record.grant_id).seq == 2
+    settle(*scene.keepers)
+    assert bob.collect(record.grant_id, timeout=0).key == scene.owner.face_key(scene.uid, 0)
+
+
 def deliver_wrong(world: World, account: int, grant: bytes) -> None:
     """A malicious keeper: commits to and delivers a well-sealed share that is not its own."""
     registry = world.registry(account)
