@@ -24,10 +24,10 @@ def limits(history: History, complete: bool, block: int) -> tuple[str, ...]:
     found = list(_ALWAYS)
     alone = sum(k.proposed.keepers == (history.owner_of(k.proposed.album),) for k in history.keeper_sets.values())
     if alone:
-        found.append(f"{alone} keeper sets are the album's owner alone: {OWNER_KEEPER_LABEL}")
+        found.append(f"keeper sets that are the album's owner alone ({alone}): {OWNER_KEEPER_LABEL}")
     direct = sum(ledger.direct for ledger in history.grants.values())
     if direct:
-        found.append(f"{direct} direct grants: {DIRECT_LABEL}")
+        found.append(f"direct grants ({direct}): {DIRECT_LABEL}")
     if not complete:
         found.append("completeness: nothing proves here that the logs are the whole history")
     found.append(

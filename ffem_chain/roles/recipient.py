@@ -36,6 +36,7 @@ from ffem_chain.keys.grants import (
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1, PrivateKey
 from ffem_chain.keys.vault import Vault
+from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import KeyRecord, KeyRing
 from ffem_chain.roles.ledger import Ledger, read_ledger
 from ffem_chain.roles.reading import find_capture, registered_capture
@@ -135,7 +136,7 @@ class Recipient:
         except (NotForMe, Tampered, FormatError) as error:
             text = error.message
         if event.keeper_set == 0:
-            text += " (direct: openings leave no receipt, cannot be revoked)"
+            text += f" (direct: {DIRECT_LABEL})"
         return ReceivedGrant(
             grant_id=event.grant_id,
             album=event.album,

@@ -40,7 +40,10 @@ class Route:
 
 @dataclass(frozen=True)
 class RevokeResult:
-    """A revocation in `block`. Where `opened`, it came too late: the key was released in `opened_block`."""
+    """A revocation in `block`. Where `opened`, it came too late: the key was released in `opened_block`.
+
+    `direct`: the revocation changes nothing, the wallet opens as before.
+    """
 
     grant_id: bytes
     recipient: str
@@ -49,10 +52,13 @@ class RevokeResult:
     opened_block: int | None
     block: int
     routes: tuple[Route, ...]
+    direct: bool = False
 
     @property
     def text(self) -> str:
         """The outcome in words."""
+        if self.direct:
+            return f"direct grant since block {self.opened_block}: {DIRECT_LABEL}; its wallet opens as before"
         if self.opened:
             return f"opened at block {self.opened_block}, cannot be recalled; no further request is answered"
         return f"revoked at block {self.block}, before it was opened"
@@ -84,6 +90,7 @@ def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
         opened_block=opened_block,
         block=revoked.block,
         routes=tuple(route for route in routes if route.grant_id != record.grant_id),
+        direct=record.direct,
     )
 
 

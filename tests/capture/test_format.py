@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-import time
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -259,12 +258,10 @@ def test_announced_lengths_allocate_nothing(head: str) -> None:
     data = bytes.fromhex("a2656661636573" + head)
     data += bytes(len(FILES[FACES]) - len(data))
     tracemalloc.start()
-    start = time.monotonic()
     refused(vouched(faces=data), "truncated|more than 22 items|kind of CBOR")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20
-    assert time.monotonic() - start < 5
 
 
 def test_faces_of_another_size_are_refused_before_they_are_parsed() -> None:

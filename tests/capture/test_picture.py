@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
 import tracemalloc
 import zlib
 
@@ -33,13 +32,11 @@ def png(*chunks: bytes, size: tuple[int, int] = (9, 7)) -> bytes:
 
 def refused(data: bytes, size: tuple[int, int] = (9, 7)) -> None:
     tracemalloc.start()
-    start = time.monotonic()
     with pytest.raises(FormatError):
         decode(data, *size)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 80 << 20
-    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize("level", [0, 6, 9])

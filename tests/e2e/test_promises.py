@@ -322,6 +322,7 @@ def test_p4_keepers_together_open_nothing(gallery: Gallery) -> None:
 def test_p5_final_before_the_last_commit_too_late_after_it(gallery: Gallery) -> None:
     world, owner = gallery.world, gallery.owner
     bob = world.recipient(4)
+    owner.grant(gallery.sealed.uid, None, bob.wallet)  # another route, which no revocation below touches
     for commits in (0, 1, 2):
         record = owner.grant(gallery.sealed.uid, 1, bob.wallet)
         bob.request(record.grant_id)

@@ -164,3 +164,15 @@ def test_interrupted_revocation_and_grant(world: World, after: bool) -> None:
     again = world.owner().revoke(record.grant_id)
     assert not again.opened
     assert len(owner.registry.events([GrantRevoked])) == 1
+
+
+def test_a_direct_grant_is_not_said_to_be_revoked(world: World) -> None:
+    """The chain records the revocation; the words say that it changes nothing."""
+    scene = album_with(world)
+    bob = world.recipient(4)
+    bob.register_key()
+    record = scene.owner.grant(scene.uid, 0, bob.wallet, direct=True)
+    result = scene.owner.revoke(record.grant_id)
+    assert result.direct and "cannot be revoked" in result.text and "opens as before" in result.text
+    assert "no further request" not in result.text
+    assert bob.open_direct(record.grant_id).key == scene.owner.face_key(scene.uid, 0)

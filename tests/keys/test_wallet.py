@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -151,24 +150,24 @@ def test_an_address_that_is_not_the_keys(tmp_path: Path) -> None:
         {"DKLEN": 1 << 40},
     ],
 )
+@pytest.mark.timeout(60)  # what it would cost is hours
 def test_hostile_scrypt_is_refused_before_it_costs(tmp_path: Path, kdf: dict[str, Any]) -> None:
-    path, start = written(tmp_path, keystore(**kdf)), time.monotonic()
+    path = written(tmp_path, keystore(**kdf))
     with pytest.raises(FormatError):
         load_wallet(path, PASS)
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(
     "kdf",
     [{"c": 10**12}, {"c": 0}, {"c": -1}, {"c": 1e6}, {"prf": "hmac-md5"}, {"dklen": 1 << 40}, {"C": 10**12}],
 )
+@pytest.mark.timeout(60)
 def test_hostile_pbkdf2_is_refused_before_it_costs(tmp_path: Path, kdf: dict[str, Any]) -> None:
     made = Account.encrypt(KEY, "pass", kdf="pbkdf2", iterations=1024)
     made["crypto"]["kdfparams"].update(kdf)
-    path, start = written(tmp_path, made), time.monotonic()
+    path = written(tmp_path, made)
     with pytest.raises(FormatError):
         load_wallet(path, PASS)
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(

