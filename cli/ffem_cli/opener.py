@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ffem_chain.faces.weights import Model
     from ffem_chain.keys.grants import OpenedGrant
     from ffem_chain.keys.secret import Secret
-    from ffem_chain.roles.recipient import Progress, ReceivedGrant, Recipient, Request
+    from ffem_chain.roles.received import ReceivedGrant
+    from ffem_chain.roles.recipient import Progress, Recipient, Request
 
 
 @dataclass(frozen=True)

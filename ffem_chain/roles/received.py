@@ -1,0 +1,145 @@
+"""What was granted to a wallet: its keys, the grants sealed to them, and which of them open what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_account.signers.local import LocalAccount
+
+from ffem_chain.chain.events import GrantCreated
+from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import GrantStatus
+from ffem_chain.errors import FfemError, FormatError, NotForMe, Refused, Tampered
+from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_FACE, Payload, Scope, parse_payload, read_scope
+from ffem_chain.keys.suites import SECP256K1
+from ffem_chain.keys.vault import Vault
+from ffem_chain.labels import DIRECT_LABEL
+from ffem_chain.roles.keyring import KeyRecord, KeyRing
+from ffem_chain.roles.ledger import Ledger, read_ledger
+from ffem_chain.roles.reading import find_capture, registered_capture
+from ffem_chain.roles.records import covers, describe
+
+
+@dataclass(frozen=True)
+class ReceivedGrant:
+    """A grant to this wallet. `scope` is None where the private key for `key_version` is not in the vault."""
+
+    grant_id: bytes
+    album: bytes
+    status: GrantStatus
+    key_version: int
+    suite: int
+    expiry: int
+    keeper_set: int
+    block: int
+    scope: Scope | None
+    text: str
+
+    @property
+    def direct(self) -> bool:
+        """Opens without a request; leaves no receipt."""
+        return self.keeper_set == 0
+
+
+class Received:
+    """A wallet and what it was granted; `recipient.Recipient` opens it."""
+
+    def __init__(self, registry: Registry, vault: Vault, account: LocalAccount) -> None:
+        self.registry = registry
+        self.vault = vault
+        self.account = account
+        self.wallet: str = account.address
+        self.ring = KeyRing(registry, vault, account)
+
+    # ------------------------------------------------------------------ keys
+
+    def register_key(self, suite: int = SECP256K1, wallet_key: bool = False) -> int:
+        """Publish a new encryption key; returns its version. See `KeyRing.register`."""
+        return self.ring.register(suite, wallet_key=wallet_key)
+
+    def rotate_key(self, suite: int = SECP256K1) -> int:
+        """Replace the active key; grants to the old version still open."""
+        return self.ring.rotate(suite)
+
+    def mark_compromised(self, version: int) -> None:
+        """Declare a key compromised: keepers release nothing more to it."""
+        self.ring.mark_compromised(version)
+
+    def keys(self) -> list[KeyRecord]:
+        """All published versions of this wallet."""
+        return self.ring.keys()
+
+    # ------------------------------------------------------------------ grants
+
+    def grants(self, album: bytes | None = None) -> list[ReceivedGrant]:
+        """All grants to this wallet (of one album), oldest first, with what each allows now."""
+        only = {} if album is None else {"album": album}
+        events = self.registry.events([GrantCreated], recipient=self.wallet, **only)  # type: ignore[arg-type]
+        created = [event for event in events if isinstance(event, GrantCreated)]
+        statuses = self.registry.openable_by(self.wallet, [event.grant_id for event in created])
+        return [self._received(event, status) for event, status in zip(created, statuses, strict=True)]
+
+    def _received(self, event: GrantCreated, status: GrantStatus) -> ReceivedGrant:
+        scope: Scope | None = None
+        try:
+            ledger = read_ledger(self.registry, event.grant_id)
+            scope = self._scope(ledger)
+            text = describe(scope)
+        except (NotForMe, Tampered, FormatError) as error:
+            text = error.message
+        if event.keeper_set == 0:
+            text += f" (direct: {DIRECT_LABEL})"
+        return ReceivedGrant(
+            grant_id=event.grant_id,
+            album=event.album,
+            status=status,
+            key_version=event.key_version,
+            suite=event.suite,
+            expiry=event.expiry,
+            keeper_set=event.keeper_set,
+            block=event.block,
+            scope=scope,
+            text=text,
+        )
+
+    def find(self, uid: bytes, face: int | None = None, *, album: bytes | None = None) -> list[ReceivedGrant]:
+        """Grants that open a face (or, with `face` None, the whole capture), best first.
+
+        Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope.
+        Only grants that allow opening now are listed; where there is none, Refused or NotForMe says why.
+        """
+        event = registered_capture(self.registry, album, uid) if album else find_capture(self.registry, uid)
+        level = LEVEL_CAPTURE if face is None else LEVEL_FACE
+        target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
+        mine = self.grants(event.album)
+        covering = [grant for grant in mine if grant.scope and covers(grant.scope, target)]
+        usable = (GrantStatus.LIVE, GrantStatus.OPENED)
+        found = [grant for grant in covering if grant.direct or grant.status in usable]
+        if not found:
+            raise self._no_grant(describe(target), covering, mine)
+        return sorted(found, key=lambda g: (not g.direct, -(g.scope.level if g.scope else 0), -g.block))
+
+    def _no_grant(self, what: str, covering: list[ReceivedGrant], mine: list[ReceivedGrant]) -> FfemError:
+        """Why nothing opens `what`."""
+        if covering:
+            newest = covering[-1]
+            return Refused(
+                f"the grant of {what} to {self.wallet} is {newest.status.name.lower()}",
+                "ask the owner for a new grant",
+            )
+        unread = [grant for grant in mine if grant.scope is None]
+        if unread:
+            return NotForMe(
+                f"{len(unread)} grants to {self.wallet} cannot be read here: {unread[-1].text}",
+                "use the vault that holds the key, or ask the owner to grant again",
+            )
+        return Refused(f"{what} is not granted to {self.wallet}", "ask the album's owner for a grant")
+
+    def _payload(self, ledger: Ledger) -> Payload:
+        return parse_payload(ledger.created.payload, ledger.created.suite, len(ledger.keepers))
+
+    def _scope(self, ledger: Ledger) -> Scope:
+        created = ledger.created
+        private = self.ring.private(created.key_version)
+        context = ledger.context(self.registry.deployment_id)
+        return read_scope(private, self._payload(ledger), context, created.scope_commit)
