@@ -58,7 +58,8 @@ class RevokeResult:
     def text(self) -> str:
         """The outcome in words."""
         if self.direct:
-            return f"direct grant since block {self.opened_block}: {DIRECT_LABEL}; its wallet opens as before"
+            since = f"opened at block {self.opened_block}, cannot be recalled"
+            return f"{since}: a direct grant, {DIRECT_LABEL}; its wallet opens as before"
         if self.opened:
             return f"opened at block {self.opened_block}, cannot be recalled; no further request is answered"
         return f"revoked at block {self.block}, before it was opened"
