@@ -32,7 +32,7 @@ from ffem_devnet import anvil, ganache
 from ffem_devnet.accounts import accounts
 from ffem_devnet.ipfs import IpfsDaemon
 from ffem_devnet.ipfs import answers as ipfs_answers
-from ffem_devnet.processes import LOOPBACK, Identity, check_port_free
+from ffem_devnet.processes import LOOPBACK, Identity, check_port_free, lasting_port
 from ffem_devnet.server import START_SECONDS, STOP_SECONDS, Chain, is_chain
 
 CHAIN_IDS = {"anvil": anvil.CHAIN_ID, "ganache": ganache.CHAIN_ID}
@@ -41,6 +41,7 @@ STATE_INTERVAL = 2
 ANSWER_SECONDS = 5.0
 _VERSION = 1
 _TURN_SECONDS = 2 * (START_SECONDS + STOP_SECONDS)
+_RELEASE_SECONDS = 2.0
 
 Say = Callable[[str], None]
 
@@ -154,7 +155,7 @@ def _start_chain(folder: Path, record: _Record, say: Say) -> None:
         record.chain = identity
         _save(folder, record)
 
-    port, log = _free_or_any(record.ports.get(engine)), folder / "chain.log"
+    port, log = _free_or_other(record.ports.get(engine)), folder / "chain.log"
     server: Chain
     if engine == "anvil":
         state = folder / "anvil" / "state.json"
@@ -187,13 +188,19 @@ def _goes_on(record: _Record, name: str, process: Identity | None, answers: Call
     return False
 
 
-def _free_or_any(port: int | None) -> int:
-    """The port of last time, 0 (any free one) where another program took it or there was none."""
-    try:
-        check_port_free(port or 0, "the devnet")
-    except InputError:
-        return 0
-    return port or 0
+def _free_or_other(port: int | None) -> int:
+    """The port of last time, another one where a program took it or there was none."""
+    end = time.monotonic() + _RELEASE_SECONDS
+    while port:
+        try:
+            check_port_free(port, "the devnet")
+            return port
+        except InputError:
+            # A chain that was killed holds its port until its last thread has ended.
+            if time.monotonic() > end:
+                break
+            time.sleep(0.05)
+    return lasting_port()
 
 
 def _mend(state: Path, say: Say) -> None:
@@ -240,7 +247,7 @@ def _start_ipfs(folder: Path, record: _Record, say: Say) -> None:
         _save(folder, record)
 
     daemon = IpfsDaemon.start(
-        port=_free_or_any(record.ports.get("ipfs")),
+        port=_free_or_other(record.ports.get("ipfs")),
         repo=folder / "ipfs",
         log=folder / "ipfs.log",
         detached=True,

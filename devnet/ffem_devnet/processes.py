@@ -7,6 +7,7 @@ the meantime is never taken for ours, let alone stopped.
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import time
@@ -139,6 +140,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """A free port below those that systems give to outgoing connections, so that it is likely free later, too; 0 where
+    none was found."""
+    for port in random.sample(range(20_000, 32_000), 50):
+        try:
+            check_port_free(port, "")
+        except InputError:
+            continue
+        return port
+    return 0
 
 
 def check_port_free(port: int, what: str) -> None:
