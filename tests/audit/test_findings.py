@@ -166,7 +166,7 @@ def test_direct_late_and_expired_grants(world: World) -> None:
     (found,) = of(report, Kind.EXPIRED)
     assert found.grant == expiring.grant_id
     assert {a.severity for a in report.anomalies} == {Severity.NOTICE}
-    assert any("1 direct grants" in limit for limit in report.limits)
+    assert any("direct grants (1)" in limit for limit in report.limits)
 
 
 def test_who_keeps(world: World) -> None:
