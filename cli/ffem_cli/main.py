@@ -27,6 +27,7 @@ from ffem_cli.commands import (
     keepers,
     keys,
     lists,
+    models,
     opening,
     revoking,
     sealing,
@@ -78,6 +79,7 @@ def root(
     from_block: Annotated[int | None, _option("from_block")] = None,
     model: Annotated[str | None, _option("model")] = None,
     rotation: Annotated[str | None, _option("rotation")] = None,
+    model_cache: Annotated[str | None, _option("model_cache")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -102,6 +104,7 @@ for part in (
     keepers,
     audit,
     devnets,
+    models,
     doctor,
     demo,
     bench,

@@ -204,6 +204,13 @@ class Session:
 
     # ------------------------------------------------------------------ faces
 
+    def model_cache(self) -> Path:
+        """Folder of third-party models."""
+        from ffem_chain.faces import modelcache
+
+        given = self.config.text("model_cache")
+        return Path(given).expanduser() if given else modelcache.default_folder()
+
     def model(self) -> Model:
         """The flow. Raises MissingExtra where torch or OpenCV is not installed."""
         with _faces_installed():
