@@ -23,6 +23,7 @@ from ffem_cli.commands import (
     demo,
     devnets,
     doctor,
+    evaluating,
     grants,
     keepers,
     keys,
@@ -108,6 +109,7 @@ for part in (
     doctor,
     demo,
     bench,
+    evaluating,
 ):
     part.add_to(app)
 

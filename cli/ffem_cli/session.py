@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ffem_node.keeper import Keeper
 
 _LONGEST_PASSPHRASE = 4096
+_LARGEST_WEIGHTS = 256 << 20
 
 
 class Session:
@@ -211,13 +212,16 @@ class Session:
         given = self.config.text("model_cache")
         return Path(given).expanduser() if given else modelcache.default_folder()
 
-    def model(self) -> Model:
-        """The flow. Raises MissingExtra where torch or OpenCV is not installed."""
+    def model(self, weights: Path | None = None) -> Model:
+        """The flow, or one from a file of weights. Raises MissingExtra where torch or OpenCV is not installed."""
         with _faces_installed():
             import cv2  # noqa: F401 - needed as soon as the flow is
 
-            from ffem_chain.faces.weights import load_model
+            from ffem_chain.faces.weights import load_bytes, load_model
+        if weights is not None:
+            from ffem_chain.keys.files import read_file
 
+            return load_bytes(read_file(weights, "weights", _LARGEST_WEIGHTS), weights.stem)
         return load_model(self.config.text("model"))
 
     def detector(self) -> Detector:

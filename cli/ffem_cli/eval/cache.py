@@ -1,0 +1,64 @@
+"""Vectors that take long to compute, kept in a folder in parts, so that an interrupted evaluation goes on.
+
+A part's file is named by the digest of everything that its vectors depend on; what changed is computed anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Say = Callable[[str, int], None]
+_PART = 100
+
+
+class Cache:
+    """Vectors by what they depend on; `folder` None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def rows(
+        self,
+        what: str,
+        items: Sequence[tuple[str, Item]],
+        compute: Callable[[Item], NDArray[np.float32]],
+        say: Say,
+        **depends: object,
+    ) -> NDArray[np.float32]:
+        """`compute(item)` of every (name, item), stacked, float32 (N, d). `depends` is all but the names that a vector
+        depends on (JSON values): model ids, digests, seeds. `say` hears `what` and how many are done."""
+        parts = []
+        for at in range(0, len(items), _PART):
+            part = items[at : at + _PART]
+            path = self._path([what, depends, [name for name, _ in part]])
+            if path is not None and path.exists():
+                parts.append(np.load(path, allow_pickle=False))
+                say(what, at + len(part))
+                continue
+            rows = []
+            for done, (_, item) in enumerate(part):
+                say(what, at + done)
+                rows.append(compute(item))
+            parts.append(np.stack(rows).astype(np.float32))
+            if path is not None:
+                fresh = path.with_suffix(f".{os.getpid()}.part")
+                with fresh.open("wb") as out:
+                    np.save(out, parts[-1])
+                fresh.replace(path)
+        return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+    def _path(self, key: object) -> Path | None:
+        if self.folder is None:
+            return None
+        return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.npy"
