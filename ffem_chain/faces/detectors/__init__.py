@@ -1,0 +1,36 @@
+"""Detectors by name: CenterFace, which needs nothing but the extra `faces`, and plug-ins around third-party models.
+
+A plug-in is a class with a `name` and `detect` (`ffem_chain.faces.detect.Detector`); its model comes from the cache.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ffem_chain.errors import InputError
+from ffem_chain.faces.detect import CenterFace, Detector
+
+DEFAULT = CenterFace.name
+NAMES = (DEFAULT, "yolo5face", "scrfd", "blazeface")
+
+
+def detector(name: str = DEFAULT, models: Path | None = None) -> Detector:
+    """The detector `name`, its model from the folder `models` (default: `modelcache.default_folder`).
+
+    InputError where there is none of that name, MissingExtra where its model is not on this machine.
+    """
+    if name == "yolo5face":
+        from ffem_chain.faces.detectors.yolo5face import Yolo5Face
+
+        return Yolo5Face(models)
+    if name == "scrfd":
+        from ffem_chain.faces.detectors.scrfd import Scrfd
+
+        return Scrfd(models)
+    if name == "blazeface":
+        from ffem_chain.faces.detectors.blazeface import BlazeFace
+
+        return BlazeFace(models)
+    if name != DEFAULT:
+        raise InputError(f"there is no detector {name!r}", f"detectors: {', '.join(NAMES)}")
+    return CenterFace()
