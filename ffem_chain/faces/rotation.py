@@ -12,6 +12,7 @@ used for one face only, which is why the cipher's nonce may be constant.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -43,27 +44,49 @@ def hadamard_block(n: int) -> int:
 
 def walsh_hadamard(z: Latent, block: int) -> Latent:
     """Orthogonal Walsh-Hadamard transform of consecutive blocks: butterflies h = 1, 2, 4, ..., then one scaling."""
-    rows = z.reshape(-1, block).copy()
-    h = 1
-    while h < block:
-        pairs = rows.reshape(-1, block // (2 * h), 2, h)
-        low, high = pairs[:, :, 0, :].copy(), pairs[:, :, 1, :]
-        pairs[:, :, 0, :] += high
-        np.subtract(low, high, out=pairs[:, :, 1, :])
-        h *= 2
-    rows *= 1 / math.sqrt(block)
-    return rows.reshape(-1)
+    spare, out = np.empty_like(z), np.empty_like(z)
+    _walsh_hadamard(z.copy(), spare, block, out)
+    return out
 
 
-def _sphere_parts(key: Secret, n: int) -> list[tuple[Latent, NDArray[np.intp]]]:
+def _walsh_hadamard(x: Latent, spare: Latent, block: int, out: Latent) -> None:
+    """The same into `out`; overwrites `x` and `spare`.
+
+    Every butterfly adds and subtracts neighbours and writes sums and differences to the two halves (the constant
+    geometry of Pease, 1968): the same additions as in place, so the same bits, but always on whole vectors. What is
+    left is a transposition. Buffers are the caller's, because new pages cost more than the additions.
+    """
+    half = x.size // 2
+    for _ in range(block.bit_length() - 1):
+        even, odd = x[0::2], x[1::2]
+        np.add(even, odd, out=spare[:half])
+        np.subtract(even, odd, out=spare[half:])
+        x, spare = spare, x
+    np.multiply(x.reshape(block, -1).T, 1 / math.sqrt(block), out=out.reshape(-1, block))
+
+
+def stable_order(words: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """`np.argsort(words, kind="stable")` of little-endian words (n,), several times faster where they are random.
+
+    Two radix passes over bits 32 to 63, then numpy's merge sort, which takes one pass over what is sorted but for words
+    that agree in those bits.
+    """
+    digits = words.view("<u2").reshape(-1, 4)
+    order = np.argsort(digits[:, 2], kind="stable")
+    order = order.take(np.argsort(digits[:, 3].take(order), kind="stable"))
+    return order.take(np.argsort(words.take(order), kind="stable"))
+
+
+_BYTES = np.arange(256, dtype=np.uint8)[:, None]
+_SIGNS_OF_BYTES: Latent = 1.0 - 2.0 * np.unpackbits(_BYTES, axis=1, bitorder="little").astype(np.float64)
+
+
+def _sphere_parts(key: Secret, n: int) -> Iterator[tuple[Latent, NDArray[np.intp]]]:
     """(signs, permutation) of each round: n/64 words of sign bits, then n words that a stable argsort orders."""
-    stream, parts = _Stream(key), []
+    stream = _Stream(key)
     for _ in range(ROUNDS):
-        words = stream.words((n + 63) // 64)
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little")[:n]
-        signs = 1.0 - 2.0 * bits.astype(np.float64)
-        parts.append((signs, np.argsort(stream.words(n), kind="stable")))
-    return parts
+        signs = _SIGNS_OF_BYTES.take(stream.words((n + 63) // 64).view(np.uint8), axis=0).reshape(-1)[:n]
+        yield signs, stable_order(stream.words(n))
 
 
 def _haar(key: Secret, m: int) -> NDArray[np.float64]:
@@ -94,9 +117,10 @@ def rotate(z: Latent, key: Secret, name: str = "sphere") -> tuple[Latent, float]
         return (_haar(key, m) @ z.reshape(m, 3 * m)).reshape(-1), radius
     if name != "sphere":
         raise ValueError(f"unknown rotation {name}")
-    out, block = z * (math.sqrt(n) / radius), hadamard_block(n)
+    out, mixed, spare = z * (math.sqrt(n) / radius), np.empty(n), np.empty(n)
     for signs, order in _sphere_parts(key, n):
-        out = walsh_hadamard((out * signs)[order], block)
+        out *= signs
+        _walsh_hadamard(out.take(order, out=mixed), spare, hadamard_block(n), out)
     return out, radius
 
 
@@ -108,10 +132,9 @@ def unrotate(z_enc: Latent, key: Secret, radius: float, name: str = "sphere") ->
         return (_haar(key, m).T @ z_enc.reshape(m, 3 * m)).reshape(-1)
     if name != "sphere":
         raise ValueError(f"unknown rotation {name}")
-    out, block = z_enc.astype(np.float64), hadamard_block(n)
-    for signs, order in reversed(_sphere_parts(key, n)):
-        mixed = walsh_hadamard(out, block)
-        out = np.empty_like(mixed)
+    out, mixed, spare = z_enc.astype(np.float64), np.empty(n), np.empty(n)
+    for signs, order in reversed(list(_sphere_parts(key, n))):
+        _walsh_hadamard(out, spare, hadamard_block(n), mixed)
         out[order] = mixed
         out *= signs
     return out * (radius / math.sqrt(n))

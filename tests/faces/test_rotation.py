@@ -39,6 +39,28 @@ def test_walsh_hadamard_is_the_orthogonal_matrix() -> None:
     np.testing.assert_allclose(walsh_hadamard(walsh_hadamard(z, 8), 8), z, atol=1e-12)
 
 
+def test_walsh_hadamard_has_the_bits_of_butterflies_in_place() -> None:
+    """Captures of all versions and machines meet: another order of additions would be another Z_enc."""
+    expected = latent(N64).reshape(-1, 4096)
+    h = 1
+    while h < 4096:
+        pairs = expected.reshape(len(expected), -1, 2, h)
+        low, high = pairs[:, :, 0].copy(), pairs[:, :, 1].copy()
+        pairs[:, :, 0], pairs[:, :, 1] = low + high, low - high
+        h *= 2
+    expected *= 1 / 64
+    z = latent(N64)
+    assert walsh_hadamard(z, 4096).tobytes() == expected.tobytes()
+    np.testing.assert_array_equal(z, latent(N64))
+
+
+@pytest.mark.parametrize("kept", [0, 0xFF, 0xF << 30, 0x3 << 62, 0xFFFF << 40, 2**64 - 1])
+def test_the_order_is_the_stable_one_whatever_bits_words_share(kept: int) -> None:
+    """Words that agree in the upper half, that are equal, or that differ everywhere."""
+    words = np.random.default_rng(1).integers(0, 2**64, 3000, dtype=np.uint64) & np.uint64(kept)
+    assert rotation.stable_order(words).tolist() == sorted(range(3000), key=words.tolist().__getitem__)
+
+
 def test_blocks() -> None:
     assert hadamard_block(N64) == 4096
     assert hadamard_block(N128) == 1 << 14
@@ -53,7 +75,7 @@ def test_blocks() -> None:
     ],
 )
 def test_permutations_and_signs_are_known(n: int, signs: str, orders: str) -> None:
-    parts = rotation._sphere_parts(KEY, n)
+    parts = list(rotation._sphere_parts(KEY, n))
     assert digest(np.concatenate([sign for sign, _ in parts]), "<i1") == signs
     assert digest(np.concatenate([order for _, order in parts]), "<u4") == orders
 
@@ -70,7 +92,7 @@ def test_permutations_follow_from_chacha20_of_another_library() -> None:
 
 def test_four_rounds() -> None:
     assert rotation.ROUNDS == 4
-    parts = rotation._sphere_parts(KEY, N64)
+    parts = list(rotation._sphere_parts(KEY, N64))
     assert len(parts) == 4
     assert len({digest(order, "<u4") for _, order in parts}) == 4
 
