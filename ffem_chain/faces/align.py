@@ -21,7 +21,9 @@ Picture = NDArray[np.uint8]
 TEMPLATE = np.array([[59.8, 58.3], [139.5, 59.5], [99.3, 104.1], [66.0, 136.2], [132.3, 137.5]]) / 200
 _EYES = TEMPLATE[:2].mean(axis=0)
 _NOSE_HEIGHT = (TEMPLATE[2, 1] - _EYES[1]) / (TEMPLATE[3:, 1].mean() - _EYES[1])
-_WIDER, _HIGHER = 1.35, 1.6
+# the public box, in sides of the detection: hair and ears of 119 portraits lie in it to 99.5 % of their pixels
+_WIDER, _ABOVE, _BELOW = 1.6, 0.4, 0.175
+_WIDEST = 1.1  # of the height: a profile's box is narrow, its head is not
 
 
 def similarity(landmarks: NDArray[np.float64], size: int) -> Matrix:
@@ -57,8 +59,9 @@ def cover_box(box: tuple[float, float, float, float], width: int, height: int) -
     picture."""
     left, top, right, bottom = box
     w, h = right - left, bottom - top
-    left, right = left - (_WIDER - 1) / 2 * w, right + (_WIDER - 1) / 2 * w
-    top, bottom = top - (_HIGHER - 1) / 2 * h, bottom + (_WIDER - 1) / 2 * h
+    aside = (max(_WIDER * w, _WIDEST * h) - w) / 2
+    left, right = left - aside, right + aside
+    top, bottom = top - _ABOVE * h, bottom + _BELOW * h
     x0, y0 = (max(0, math.floor(v / GRID) * GRID) for v in (left, top))
     x1 = min(width, math.ceil(right / GRID) * GRID)
     y1 = min(height, math.ceil(bottom / GRID) * GRID)

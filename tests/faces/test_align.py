@@ -76,7 +76,9 @@ def test_cover_box_lies_in_the_picture_on_the_grid(
         assert box.y <= max(0, top)
         assert box.bottom >= min(height, top + h)
     else:
-        assert left > width - 1 or top > height - 1 or left + 1.175 * w < 1e-6 or top + 1.175 * h < 1e-6
+        aside = max(0.3 * w, 0.55 * h - 0.5 * w)
+        beyond = left - aside > width - 1 or top - 0.4 * h > height - 1
+        assert beyond or left + w + aside < 1e-6 or top + 1.175 * h < 1e-6
 
 
 def test_angles_are_rounded_to_three_degrees() -> None:
