@@ -37,6 +37,16 @@ class Detection:
         """Shorter side of the box, px."""
         return float(min(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
+    @property
+    def area(self) -> float:
+        """Area of the box, square px."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+    def moved(self, scale: float, x: float, y: float) -> Detection:
+        """In the picture's pixels, where this is in those of a view `scale` times as large that begins at x, y."""
+        left, top, right, bottom = (v / scale for v in self.box)
+        return Detection((left + x, top + y, right + x, bottom + y), self.landmarks / scale + (x, y), self.score)
+
 
 class Detector(Protocol):
     """Anything that finds faces."""
@@ -48,10 +58,15 @@ class Detector(Protocol):
         ...
 
 
+def _common(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area that one box has in common with each of many (n, 4)."""
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=1))
+
+
 def _overlaps(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Intersection over union, and over the smaller box, of one box with many."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    inter = np.prod(np.clip(high - low, 0, None), axis=1)
+    inter = _common(boxes, box)
     areas, area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.prod(box[2:] - box[:2])
     return inter / (areas + area - inter + 1e-9), inter / (np.minimum(areas, area) + 1e-9)
 
@@ -78,6 +93,18 @@ def merge(found: list[Detection], same: float = 0.4, inside: float = 0.8, ratio:
     return sorted(kept, key=lambda d: (d.box[1], d.box[0]))
 
 
+@dataclass(frozen=True)
+class _View:
+    """What one search looks at: pixels, their scale, where they begin in the picture (px), and which of the sides left,
+    top, right, bottom are not the picture's own."""
+
+    pixels: Picture
+    scale: float
+    x: float
+    y: float
+    inner: tuple[bool, bool, bool, bool]
+
+
 class Search(ABC):
     """A detector that looks at a picture in views: whole, at each long side of `coarse` px, and at its full size up to
     a long side of `fine` px. Views larger than `tile` px are searched in tiles that overlap by `overlap` px.
@@ -93,20 +120,27 @@ class Search(ABC):
 
     def detect(self, picture: Picture) -> list[Detection]:
         """See `Detector.detect`."""
-        found: list[Detection] = []
-        for view, scale, x, y in self._views(picture):
-            for d in self.look(view):
-                left, top, right, bottom = (v / scale for v in d.box)
-                box = (left + x, top + y, right + x, bottom + y)
-                found.append(Detection(box, d.landmarks / scale + (x, y), d.score))
-        return merge(found)
+        whole: list[Detection] = []
+        cut: list[Detection] = []
+        for view in self._views(picture):
+            for d in self.look(view.pixels):
+                (cut if self._may_be_cut(d, view) else whole).append(d.moved(view.scale, view.x, view.y))
+        whole = merge(whole)
+        # a part of a face counts only where no view shows the whole of it: a detector can be surer of the part
+        boxes = np.array([d.box for d in whole]).reshape(-1, 4)
+        return merge(whole + [d for d in cut if not (_common(boxes, np.array(d.box)) > d.area / 2).any()])
 
     @abstractmethod
     def look(self, view: Picture) -> list[Detection]:
         """Faces in one view, uint8 (h, w, 3) RGB of at most `tile` px a side, in its pixels."""
 
-    def _views(self, picture: Picture) -> Iterator[tuple[Picture, float, float, float]]:
-        """(view, its scale, and where its origin lies in the picture) of each search."""
+    def _may_be_cut(self, d: Detection, view: _View) -> bool:
+        """Whether a face reaches to the tile's edge where the picture goes on."""
+        height, width = view.pixels.shape[:2]
+        gaps = (d.box[0], d.box[1], width - d.box[2], height - d.box[3])
+        return any(inner and gap < self.overlap / 8 for inner, gap in zip(view.inner, gaps, strict=True))
+
+    def _views(self, picture: Picture) -> Iterator[_View]:
         long = max(picture.shape[:2])
         # small pictures are enlarged up to twice: it finds more small faces
         scales = {min(2.0, side / long) for side in self.coarse}
@@ -114,9 +148,12 @@ class Search(ABC):
             scales.add(min(1.0, self.fine / long))
         for scale in sorted(scales):
             whole = _resized(picture, scale)
-            for y in _starts(whole.shape[0], self.tile, self.overlap):
-                for x in _starts(whole.shape[1], self.tile, self.overlap):
-                    yield whole[y : y + self.tile, x : x + self.tile], scale, x / scale, y / scale
+            height, width = whole.shape[:2]
+            for y in _starts(height, self.tile, self.overlap):
+                for x in _starts(width, self.tile, self.overlap):
+                    pixels = whole[y : y + self.tile, x : x + self.tile]
+                    inner = (x > 0, y > 0, x + self.tile < width, y + self.tile < height)
+                    yield _View(pixels, scale, x / scale, y / scale, inner)
 
 
 def padded(view: Picture, width: int, height: int, grey: int = 0) -> Picture:

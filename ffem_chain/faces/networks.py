@@ -39,8 +39,8 @@ class Networks:
         self._nets: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def run(self, blob: NDArray[np.float32], outputs: Sequence[str]) -> list[NDArray[np.float64]]:
-        """float32 (b, c, h, w) -> the named outputs."""
+    def run(self, blob: NDArray[Any], outputs: Sequence[str]) -> list[NDArray[np.float64]]:
+        """float32 (b, c, h, w) -> the named outputs, float64."""
         with self._lock:
             net = self._nets.pop(blob.shape, None) or self._read()
             self._nets[blob.shape] = net

@@ -11,7 +11,7 @@ from ffem_chain.errors import InputError
 from ffem_chain.faces.detect import CenterFace, Detector
 
 DEFAULT = CenterFace.name
-NAMES = (DEFAULT, "yolo5face", "scrfd", "blazeface")
+NAMES = (DEFAULT, "yolo5face", "scrfd")
 
 
 def detector(name: str = DEFAULT, models: Path | None = None) -> Detector:
@@ -27,10 +27,6 @@ def detector(name: str = DEFAULT, models: Path | None = None) -> Detector:
         from ffem_chain.faces.detectors.scrfd import Scrfd
 
         return Scrfd(models)
-    if name == "blazeface":
-        from ffem_chain.faces.detectors.blazeface import BlazeFace
-
-        return BlazeFace(models)
     if name != DEFAULT:
         raise InputError(f"there is no detector {name!r}", f"detectors: {', '.join(NAMES)}")
     return CenterFace()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ffem_chain.faces import modelcache
 from ffem_chain.faces.detect import Detection, Picture, Search, merge, padded_to
 from ffem_chain.faces.networks import Networks, read_onnx
 
-# stride: outputs of scores (n, 1), box sides (n, 4) and landmarks (n, 10), the last two in strides from the anchor
-_OUTPUTS = {8: ("446", "449", "452"), 16: ("466", "469", "472"), 32: ("486", "489", "492")}
-_ANCHORS = 2  # a place
+# stride: names of the outputs that `decode` takes
+OUTPUTS = {8: ("446", "449", "452"), 16: ("466", "469", "472"), 32: ("486", "489", "492")}
+_ANCHORS = 2  # a cell
 
 
 class Scrfd(Search):
@@ -30,14 +32,22 @@ class Scrfd(Search):
         """See `Search.look`."""
         whole = padded_to(view, 32)
         blob = cv2.dnn.blobFromImage(whole, 1 / 128, mean=(127.5, 127.5, 127.5))
-        outputs = iter(self._nets.run(blob, [name for names in _OUTPUTS.values() for name in names]))
+        outputs = self._nets.run(blob, [name for names in OUTPUTS.values() for name in names])
         found = []
-        for stride in _OUTPUTS:
-            scores, sides, marks = next(outputs)[:, 0], next(outputs) * stride, next(outputs) * stride
-            for index in np.flatnonzero(scores > self.threshold):
-                row, column = divmod(int(index) // _ANCHORS, whole.shape[1] // stride)
-                x, y = column * stride, row * stride
-                left, top, right, bottom = (float(v) for v in sides[index])
-                points = marks[index].reshape(5, 2) + np.array([x, y])
-                found.append(Detection((x - left, y - top, x + right, y + bottom), points, float(scores[index])))
+        for level, stride in enumerate(OUTPUTS):
+            found += decode(outputs[3 * level :][:3], whole.shape[1] // stride, stride, self.threshold)
         return merge(found)
+
+
+def decode(outputs: Sequence[NDArray[np.float64]], columns: int, stride: int, threshold: float) -> list[Detection]:
+    """Faces in one level's outputs, two anchors a cell, row by row: scores (n, 1); distances of left, top, right and
+    bottom from the cell (n, 4) and landmarks relative to it (n, 10), both in strides."""
+    scores, sides, marks = outputs[0][:, 0], np.maximum(outputs[1], 0) * stride, outputs[2] * stride
+    found = []
+    for index in np.flatnonzero(scores > threshold):
+        row, column = divmod(int(index) // _ANCHORS, columns)
+        x, y = column * stride, row * stride
+        left, top, right, bottom = (float(side) for side in sides[index])
+        points = marks[index].reshape(5, 2) + np.array([x, y])
+        found.append(Detection((x - left, y - top, x + right, y + bottom), points, float(scores[index])))
+    return found

@@ -17,7 +17,7 @@ from ffem_chain.faces.detect import Detection, Picture, Search, merge, padded
 from ffem_chain.faces.networks import Networks, read_onnx
 
 # stride: widths and heights of the three anchors, px
-_ANCHORS = {
+ANCHORS = {
     8: ((4, 5), (8, 10), (13, 16)),
     16: ((23, 29), (43, 55), (73, 105)),
     32: ((146, 217), (231, 300), (335, 433)),
@@ -39,22 +39,24 @@ class Yolo5Face(Search):
     def look(self, view: Picture) -> list[Detection]:
         """See `Search.look`."""
         blob = cv2.dnn.blobFromImage(padded(view, _SIDE, _SIDE, _GREY), 1 / 255)
-        outputs = self._nets.run(blob, [f"stride_{stride}" for stride in _ANCHORS])
-        return merge([d for stride, out in zip(_ANCHORS, outputs, strict=True) for d in self._decode(out[0], stride)])
+        outputs = self._nets.run(blob, [f"stride_{stride}" for stride in ANCHORS])
+        every = zip(ANCHORS, outputs, strict=True)
+        return merge([d for stride, output in every for d in decode(output[0], stride, self.threshold)])
 
-    def _decode(self, out: NDArray[np.float64], stride: int) -> list[Detection]:
-        """(3, rows, columns, 16): centre 2, size 2, objectness, landmarks 10, class; all but the landmarks logits."""
-        scores = _sigmoid(out[..., 4]) * _sigmoid(out[..., 15])
-        found = []
-        for anchor, row, column in zip(*np.nonzero(scores > self.threshold), strict=True):
-            cell, raw = np.array([column, row]), out[anchor, row, column]
-            size = np.array(_ANCHORS[stride][anchor])
-            centre = (_sigmoid(raw[:2]) * 2 - 0.5 + cell) * stride
-            half = (_sigmoid(raw[2:4]) * 2) ** 2 * size / 2
-            points = raw[5:15].reshape(5, 2) * size + cell * stride
-            box = tuple(float(v) for v in (*(centre - half), *(centre + half)))
-            found.append(Detection(box, points, float(scores[anchor, row, column])))  # type: ignore[arg-type]
-        return found
+
+def decode(output: NDArray[np.float64], stride: int, threshold: float) -> list[Detection]:
+    """Faces in one output (3, rows, columns, 16) of the network: for each anchor and cell the centre 2, size 2,
+    objectness, landmarks 10 and class; all but the landmarks are logits."""
+    scores = _sigmoid(output[..., 4]) * _sigmoid(output[..., 15])
+    found = []
+    for anchor, row, column in zip(*np.nonzero(scores > threshold), strict=True):
+        cell, raw, size = np.array([column, row]), output[anchor, row, column], np.array(ANCHORS[stride][anchor])
+        centre = (_sigmoid(raw[:2]) * 2 - 0.5 + cell) * stride
+        half = (_sigmoid(raw[2:4]) * 2) ** 2 * size / 2
+        (left, top), (right, bottom) = centre - half, centre + half
+        points = raw[5:15].reshape(5, 2) * size + cell * stride
+        found.append(Detection((left, top, right, bottom), points, float(scores[anchor, row, column])))
+    return found
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
