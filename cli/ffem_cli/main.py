@@ -80,6 +80,7 @@ def root(
     from_block: Annotated[int | None, _option("from_block")] = None,
     model: Annotated[str | None, _option("model")] = None,
     rotation: Annotated[str | None, _option("rotation")] = None,
+    detector: Annotated[str | None, _option("detector")] = None,
     model_cache: Annotated[str | None, _option("model_cache")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

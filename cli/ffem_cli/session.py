@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ffem_chain.errors import ChainUnavailable, InputError, MissingExtra
 from ffem_chain.keys.secret import Secret
-from ffem_cli.config import Config
+from ffem_cli.config import BY_NAME, Config
 from ffem_cli.output import Output
 
 if TYPE_CHECKING:
@@ -224,12 +224,20 @@ class Session:
             return load_bytes(read_file(weights, "weights", _LARGEST_WEIGHTS), weights.stem)
         return load_model(self.config.text("model"))
 
-    def detector(self) -> Detector:
-        """What finds faces. Raises MissingExtra like `model`."""
+    def detector(self, name: str | None = None) -> Detector:
+        """What finds faces: `name` as a command's option gave it, or the setting. Raises MissingExtra like `model`, and
+        where a plug-in's model is not on this machine."""
+        chosen = self._chosen("detector", name)
         with _faces_installed():
-            from ffem_chain.faces.detect import CenterFace
+            from ffem_chain.faces.detectors import detector
 
-        return CenterFace()
+        return detector(chosen, self.model_cache())
+
+    def _chosen(self, setting: str, option: str | None) -> str:
+        """A setting, which an option of the command overrides. Raises InputError."""
+        if option is None:
+            return self.config.text(setting)
+        return str(BY_NAME[setting].parse(option, f"option --{setting}"))
 
 
 @contextmanager

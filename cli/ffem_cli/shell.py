@@ -21,6 +21,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", "-p", metavar="NAME", help="Section of config.toml to use.")
 ]
+DetectorOption = Annotated[
+    str | None, typer.Option("--detector", metavar="NAME", help="What finds faces: centerface, yolo5face or scrfd.")
+]
 
 
 @dataclass

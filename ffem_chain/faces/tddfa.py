@@ -12,7 +12,7 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,8 +53,9 @@ class _Separable(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """float32 (B, c, h, w) -> (B, c', h / stride, w / stride)."""
-        x = self.bn_dw(self.conv_dw(x)).relu()
-        return self.bn_sep(self.conv_sep(x)).relu()
+        inner: torch.Tensor = self.bn_dw(self.conv_dw(x)).relu()
+        outer: torch.Tensor = self.bn_sep(self.conv_sep(inner)).relu()
+        return outer
 
 
 class MobileNet(nn.Module):
@@ -75,13 +76,14 @@ class MobileNet(nn.Module):
         x = self.bn1(self.conv1(x)).relu()
         for name in _BLOCKS:
             x = self.get_submodule(name)(x)
-        return self.fc_param(x.mean(dim=(2, 3)))
+        parameters: torch.Tensor = self.fc_param(x.mean(dim=(2, 3)))
+        return parameters
 
 
 class ArrayUnpickler(pickle.Unpickler):
     """Unpickles plain containers and numpy arrays; any other name in the stream raises UnpicklingError."""
 
-    _ALLOWED = {  # noqa: RUF012
+    _ALLOWED: ClassVar[dict[tuple[str, str], Callable[..., Any]]] = {
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy", "ndarray"): np.ndarray,

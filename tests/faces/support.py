@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import encode
 from ffem_chain.faces.align import TEMPLATE
 from ffem_chain.faces.detect import Detection, Detector
+from ffem_chain.faces.glow import Flow
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys import tree
@@ -36,6 +38,7 @@ class Says:
     """A detector that finds the same faces in every picture."""
 
     found: Sequence[Detection]
+    name: str = "says"
 
     def detect(self, picture: Picture) -> list[Detection]:
         return list(self.found)
@@ -79,3 +82,12 @@ def psnr(a: Picture, b: Picture) -> float:
     """Peak signal-to-noise ratio in dB."""
     error = np.mean((a.astype(np.float64) - b) ** 2)
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def tiny_flow(flow: Flow) -> Flow:
+    """The flow with weights that are not those of its beginning, where it hardly does anything."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return flow.eval()

@@ -78,6 +78,7 @@ def measure(
         "picture": {"width": size[1], "height": size[0]},
         "repeats": repeats,
         "store": "local",
+        "detector": detector.name,
         "machine": machine.describe(),
     }
 

@@ -27,6 +27,7 @@ def path(
     session: Session,
     faces: Annotated[str, typer.Option("--faces", metavar="N,N,...", help="Faces in each picture.")] = "1,3,12",
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Rounds; medians count.")] = 5,
+    detector: shell.DetectorOption = None,
 ) -> Answer:
     """Time a photo from the camera to the chain, stage by stage, for pictures with several numbers of faces.
 
@@ -36,9 +37,9 @@ def path(
     from ffem_cli.bench.path import STAGES, measure
 
     counts = _numbers(faces)
-    model, detector = session.model(), session.detector()
+    model, finder = session.model(), session.detector(detector)
     with session.out.progress(len(counts) * (repeats + 1)) as say:
-        data = measure(counts, repeats, model, detector, say)
+        data = measure(counts, repeats, model, finder, say)
     names = [*STAGES, "total"]
     rows = [
         (

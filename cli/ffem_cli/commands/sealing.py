@@ -59,6 +59,7 @@ def seal(
     photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or HEIC.")] = None,
     album: Annotated[str | None, typer.Option("--album", "-a", help="Name or id of the album.")] = None,
     rotation: Annotated[str | None, typer.Option("--rotation", help="sphere or block.")] = None,
+    detector: shell.DetectorOption = None,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep date, camera model and exposure; never place or thumbnail.")
     ] = False,
@@ -108,7 +109,7 @@ def seal(
             offline=offline,
             export=export,
             model=session.model(),
-            detector=session.detector(),
+            detector=session.detector(detector),
         )
         _seal_all(session, work, photos, outcomes, failures)
     return Answer({"captures": outcomes}, _blocks(outcomes), _failure(outcomes, failures, offline))
@@ -187,6 +188,7 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         "album": work.album,
         "faces": sealed.faces,
         "covered": sealed.covered,
+        "detector": work.detector.name,
         "bytes": sealed.bytes,
         "ms": {name: round(value, 1) for name, value in sealed.timings_ms.items()},
         "total_ms": round(sum(sealed.timings_ms.values()), 1),

@@ -25,14 +25,14 @@ NAMES = {
 }
 
 
-def play(session: Session, picture: Picture, store: str) -> tuple[Story, dict[str, Any]]:
+def play(session: Session, picture: Picture, store: str, detector: str | None = None) -> tuple[Story, dict[str, Any]]:
     """All acts on a world of their own, which is gone at the end; the story and its document."""
     teller = Teller(session.out)
     teller.line("One photo from the camera to the audit. Everything runs on this machine, in a temporary folder.")
     with Sandbox(store) as box:
         with teller.act("world", "A chain, a registry and a store") as act:
             act.working("loading the face detector and the flow")
-            model, detector = session.model(), session.detector()
+            model, finder = session.model(), session.detector(detector)
             reader = box.reader()
             act.say(
                 f"Anvil at {box.url}, chain {reader.rpc.chain_id}; registry {box.address}",
@@ -42,7 +42,7 @@ def play(session: Session, picture: Picture, store: str) -> tuple[Story, dict[st
                 deployment=reader.deployment_id,
                 store=store,
             )
-        story = Story(teller, box, model, detector, picture)
+        story = Story(teller, box, model, finder, picture)
         keeper = story.people()
         with keeping(keeper):
             story.seal()
