@@ -1,22 +1,51 @@
 """A head around a decoded face: the flow's square ends at the forehead and at the chin, and a face alone looks like a
-mask. Hair and neck are drawn in the face's own colours; nothing of them comes from the camera.
+mask.
 
-The canvas is 2m x 2m px with the model's square in its middle. Lengths below are in sides of that square, its origin at
-the square's top left.
+Hair, ears, jaw and neck come from a library of 48 heads of people who do not exist, cut out of CC0 portraits
+(`headcuts.py`). Which of them, and in which colours, follows from the decoded face, from what is visible around the box
+and from Z_enc; nothing comes from the camera's pixels of the face.
+
+The canvas is two sides of the model's square wide and high, with the square in its middle. Lengths are in sides of the
+square, their origin at its top left.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
+import math
+from collections import Counter
 from functools import cache
+from importlib import resources
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ffem_chain.faces.align import Matrix
-from ffem_chain.faces.cover import smooth_fill
+from ffem_chain.faces.blend import pyramid_blend
+from ffem_chain.faces.tone import COARSE, Surroundings, canvas_grid, log, recoloured, toned
 
 Float = NDArray[np.float32]
-_HAIR_SHADE, _NECK_SHADE = 0.3, 0.85  # of the face's colours
+Picture = NDArray[np.uint8]
+CANVAS = 256  # px
+_CHOICE = 6  # heads among which Z_enc chooses, at temperature 1
+_RIM_WEIGHT, _AGAIN = 1.0, 0.6  # of what is seen beside the box; for each time that the picture has the head
+_SKULL, _DEPTH = ((0.5, 0.45), (0.62, 0.85)), 0.8  # centre and half axes of what turns; its depth in half axes
+_FARTHEST_TURN = 33.0  # degrees; beyond it the cut-outs have nothing to show
+
+
+def ellipse(x: Float, y: Float, centre: tuple[float, float], half: tuple[float, float]) -> Float:
+    """1 on the ellipse, less inside."""
+    return np.asarray(np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1]), np.float32)
+
+
+def canvas_matrix(matrix: Matrix, size: int) -> Matrix:
+    """The alignment of the canvas, from that of the model's square of side `size` px."""
+    out = matrix.copy()
+    out[:, 2] -= matrix[:, :2] @ np.full(2, size / 2)
+    return out
 
 
 def _ramp(x: Float) -> Float:
@@ -25,38 +54,93 @@ def _ramp(x: Float) -> Float:
     return np.asarray(x * x * (3 - 2 * x), np.float32)
 
 
-def _ellipse(x: Float, y: Float, half_width: float, half_height: float) -> Float:
-    return np.asarray(np.hypot((x - 0.5) / half_width, y / half_height), np.float32)
+@cache
+def _library() -> tuple[Picture, Float, Float]:
+    """(heads uint8 (n, c, c, 4); the same coarse: log colours (2n, 32, 32, 3) and coverage (2n, 32, 32), first as they
+    are, then mirrored)."""
+    data = resources.files("ffem_chain.faces").joinpath("data", "heads-1.webp").read_bytes()
+    heads = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).reshape(-1, CANVAS, CANVAS, 4).copy()
+    _, y = canvas_grid(CANVAS)
+    # the neck ends where the box does; below it are the clothes of the picture
+    heads[..., 3] = (heads[..., 3] * _ramp((1.28 - y) / 0.16)).astype(np.uint8)
+    coarse = np.stack([cv2.resize(head, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for head in heads])
+    coarse = np.concatenate([coarse, coarse[:, :, ::-1]])
+    return heads, log(coarse[..., :3]), coarse[..., 3].astype(np.float32) / np.float32(255)
 
 
 @cache
-def _masks(size: int) -> tuple[Float, Float, Float]:
-    """(head, hair, neck), each float32 (2m, 2m, 1) in [0, 1]."""
-    y, x = (np.mgrid[: 2 * size, : 2 * size].astype(np.float32) + 0.5) / size - 0.5
-    above = y < 0.42
-    outline = _ellipse(x, (y - 0.42) * np.where(above, 1 / 0.72, 1 / 0.60).astype(np.float32), 0.57, 1)
-    head = _ramp((1 - outline) / 0.16)
-    hair = _ramp((_ellipse(x, y - 0.50, 0.50, 0.54) - 0.97) / 0.20) * _ramp((0.5 - y) / 0.35)
-    neck = _ramp((0.38 + 0.3 * np.maximum(0, y - 1) - np.abs(x - 0.5)) / 0.16) * _ramp((y - 0.55) / 0.2)
-    return head[..., None], hair[..., None], neck[..., None]
+def _face_mask(side: int) -> Float:
+    """The part of the canvas that a decoded face fills, float32 (side, side): an oval, soft at its rim."""
+    x, y = canvas_grid(side)
+    return _ramp((1 - ellipse(x, y, (0.5, 0.50), (0.40, 0.47))) / 0.22)
 
 
-def head(face: NDArray[np.uint8]) -> tuple[Float, Float]:
-    """uint8 (m, m, 3) -> (head float32 (2m, 2m, 3), its mask float32 (2m, 2m, 1), soft at the rim)."""
-    size = face.shape[0]
-    inner = slice(size // 2, size // 2 + size)
-    canvas, unknown = np.zeros((2 * size, 2 * size, 3), np.uint8), np.ones((2 * size, 2 * size), bool)
-    canvas[inner, inner], unknown[inner, inner] = face, False
-    drawn = smooth_fill(canvas, unknown).astype(np.float32)
-    skin = face[size // 2 : size * 3 // 4, size // 4 : size * 3 // 4].reshape(-1, 3).mean(axis=0)
-    outline, hair, neck = _masks(size)
-    drawn += hair * (_HAIR_SHADE * drawn - drawn)
-    drawn = outline * drawn + (1 - outline) * np.float32(_NECK_SHADE) * skin.astype(np.float32)
-    return drawn, np.maximum(outline, neck)
+def _inner_mask(size: int) -> Float:
+    """`_face_mask` in the model's square only, float32 (m, m)."""
+    return _face_mask(2 * size)[size // 2 :, size // 2 :][:size, :size]
 
 
-def canvas_matrix(matrix: Matrix, size: int) -> Matrix:
-    """The alignment of the canvas, from that of the model's square of side `size` px."""
-    out = matrix.copy()
-    out[:, 2] -= matrix[:, :2] @ np.full(2, size / 2)
-    return out
+def _choose(face: Picture, seen: Surroundings, z: bytes, temperature: float, used: Counter[int]) -> Picture:
+    """A head of the library that fits and is not in the picture yet, uint8 (c, c, 4)."""
+    heads, colours, coverage = _library()
+    inner, half = slice(COARSE // 4, COARSE * 3 // 4), COARSE // 2
+    small = log(cv2.resize(face, (half, half), interpolation=cv2.INTER_AREA))
+    weight = _face_mask(COARSE)[inner, inner]
+    unlike = np.einsum("nyxc,yx->n", (colours[:, inner, inner] - small) ** 2, weight) / weight.sum()
+    step = ((colours - log(seen.colours)) ** 2).sum(axis=3)
+    beside = np.einsum("nyx,yx->n", coverage * np.minimum(step, 4), seen.visible) / max(1.0, float(seen.visible.sum()))
+    again = np.array([used[i % len(heads)] for i in range(2 * len(heads))])
+    best = np.argsort(unlike + _RIM_WEIGHT * beside + _AGAIN * again, kind="stable")
+    several = 1 + round(temperature * (_CHOICE - 1))
+    chosen = int(best[int.from_bytes(hashlib.sha256(z).digest()[:8], "big") % several])
+    used[chosen % len(heads)] += 1
+    return heads[chosen] if chosen < len(heads) else heads[chosen - len(heads), :, ::-1]
+
+
+def turned(canvas: Float, yaw: float, pitch: float) -> Float:
+    """A frontal canvas float32 (s, s, c) as it looks turned by `yaw` and `pitch` degrees (signs as in `align`), at most
+    33 each way."""
+    yaw, pitch = (max(-_FARTHEST_TURN, min(_FARTHEST_TURN, angle)) for angle in (yaw, pitch))
+    if yaw == 0 and pitch == 0:
+        return canvas
+    side = len(canvas)
+    x, y = canvas_grid(side)
+    centre, (rx, ry) = _SKULL
+    # parallax of a dome whose rim lies behind the face: the face stays on its alignment, the rest moves against it
+    behind = np.minimum(1, ellipse(x, y, centre, (rx, ry)) ** 2)
+    source_x = x + behind * np.float32(_DEPTH * rx * math.sin(math.radians(yaw)))
+    source_y = y - behind * np.float32(_DEPTH * ry * math.sin(math.radians(pitch)))
+    to_px = side / 2
+    maps = [((source + 0.5) * to_px - 0.5).astype(np.float32) for source in (source_x, source_y)]
+    warped = cv2.remap(canvas, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32).reshape(canvas.shape)
+
+
+def head(
+    face: Picture,
+    seen: Surroundings,
+    z: bytes,
+    temperature: float,
+    angles: tuple[float, float],
+    used: Counter[int],
+    side: int = CANVAS,
+) -> tuple[Float, Float]:
+    """A decoded face uint8 (m, m, 3) -> (head float32 (side, side, 3), its coverage float32 (side, side, 1)).
+
+    `angles` are yaw and pitch in degrees; `used` counts the heads of a picture, so that they differ. Equal arguments
+    give equal heads; at temperature 0, `z` does not matter.
+    """
+    face = toned(face, _inner_mask(len(face)), seen)
+    chosen = _choose(face, seen, z, temperature, used)
+    how = cv2.INTER_AREA if side < CANVAS else cv2.INTER_CUBIC
+    canvas = cv2.resize(chosen, (side, side), interpolation=how).astype(np.float32)  # uint8 first: it clips
+    half = side // 2
+    how = cv2.INTER_AREA if half < len(face) else cv2.INTER_CUBIC
+    square = cv2.resize(face, (half, half), interpolation=how).astype(np.float32)
+    margin = (half // 2, half - half // 2)
+    placed = np.asarray(cv2.copyMakeBorder(square, *margin, *margin, cv2.BORDER_REPLICATE), np.float32)
+    mask = _face_mask(side)
+    drawn = pyramid_blend(placed, recoloured(canvas[..., :3], placed, mask), mask)
+    drawn = np.clip(drawn, 0, 255)
+    both = turned(np.dstack([drawn, canvas[..., 3:] / 255]), *angles)
+    return both[..., :3], both[..., 3:]

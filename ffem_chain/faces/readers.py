@@ -7,6 +7,7 @@ is bounded by the pixels of its box, which `faces.cbor` has to fill, and no step
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import cv2
@@ -14,19 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.capture.exact import check_face_key, open_geometry, ownership
-from ffem_chain.capture.model import PRECISIONS, Box, Capture
+from ffem_chain.capture.model import PRECISIONS, Box, Capture, PublicFace
 from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import align, quantise
+from ffem_chain.faces.blend import add_grain, noise_level, reflect_rim
 from ffem_chain.faces.cover import around, smooth_fill
-from ffem_chain.faces.head import canvas_matrix, head
+from ffem_chain.faces.head import CANVAS, canvas_matrix, head
 from ffem_chain.faces.rotation import unrotate
+from ffem_chain.faces.tone import COARSE, Surroundings, matched
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import geometry_key, rotation_key
 
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]
-_TONE = 0.2  # share of the surroundings' brightness that a fake takes on
+_SEEN = 128  # px at which the surroundings of a box are looked at
+_SOFT = 0.08  # of a box's shorter side, along what is visible
 _BATCH = 16
 _TILE = 1024  # px; OpenCV warps no more than 32,767 a side
 _FARTHEST = 1e6  # px; an alignment beyond it is not one
@@ -57,21 +61,62 @@ def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -
     if not 0 <= temperature <= 1:
         raise InputError(f"the temperature is between 0 and 1, not {temperature}")
     owner = _owner(capture)
-    out = picture.copy()
-    decoded = _fakes(capture, temperature, model)
+    hidden, out = owner >= 0, picture.copy()
+    drawn = _heads(capture, picture, hidden, temperature, model)
     for index, public in enumerate(capture.public_faces):
-        mine = owner[public.box.rows, public.box.columns] == index
-        face = next(decoded) if public.sealed else None
-        if not mine.any():
-            continue
-        _fill(out, picture, owner, public.box, mine)
-        if face is not None:
-            drawn, mask = head(face)
-            surroundings = cv2.resize(out[public.box.rows, public.box.columns], (8, 8), interpolation=cv2.INTER_AREA)
-            drawn += _TONE * (float(surroundings.mean()) - float((drawn * mask).sum() / (3 * mask.sum())))
-            matrix = canvas_matrix(align.public_matrix(public.alignment, model.size), model.size)
-            _paste(out, drawn, mask, matrix, public.box, _inside(mine, public.box.width))
+        _fill(out, picture, owner, public.box, index)
+    # the nearest head, which is the largest, last: it stands before the others
+    for public, canvas, matrix in sorted(drawn, key=lambda entry: abs(np.linalg.det(entry[2][:, :2])) * len(entry[1])):
+        share = _inside(hidden, public.box)
+        _paste(out, canvas[..., :3], canvas[..., 3:], matrix, public.box, share)
     return out
+
+
+def _heads(
+    capture: Capture, picture: Picture, hidden: NDArray[np.bool_], temperature: float, model: Model
+) -> Iterator[tuple[PublicFace, Float, align.Matrix]]:
+    """Every sealed face's public part, its head float32 (s, s, 4) with coverage, and where that canvas lies."""
+    decoded, used = _fakes(capture, temperature, model), Counter[int]()
+    for face, public in zip(capture.faces, (f for f in capture.public_faces if f.sealed), strict=True):
+        matrix = canvas_matrix(align.public_matrix(public.alignment, model.size), model.size)
+        side = _canvas_side(matrix, model.size)
+        seen = _surroundings(picture, hidden, public.box, matrix, model.size)
+        drawn, mask = head(next(decoded), seen, face.z, temperature, (public.yaw, public.pitch), used, side)
+        yield public, np.dstack([matched(drawn, mask, seen), mask]), _finer(matrix, 2 * model.size / side)
+
+
+def _canvas_side(matrix: align.Matrix, size: int) -> int:
+    """The smallest canvas that is not coarser than the picture, a power of two from 32 to 256 px."""
+    px = 2 * size * math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    return min(CANVAS, max(32, 1 << math.ceil(math.log2(max(1.0, px)))))
+
+
+def _finer(matrix: align.Matrix, factor: float) -> align.Matrix:
+    """The alignment of a canvas whose pixels are `factor` of those of `matrix`."""
+    out = matrix.copy()
+    out[:, :2] *= factor
+    out[:, 2] += matrix[:, :2] @ np.full(2, factor / 2 - 0.5)
+    return out
+
+
+def _surroundings(
+    picture: Picture, hidden: NDArray[np.bool_], box: Box, matrix: align.Matrix, size: int
+) -> Surroundings:
+    view = around(box, picture.shape[1], picture.shape[0])
+    shrink = min(1.0, _SEEN / max(view.width, view.height))
+    to = (max(1, round(view.width * shrink)), max(1, round(view.height * shrink)))
+    seen = (~hidden[view.rows, view.columns]).astype(np.uint8)
+    parts = [
+        np.asarray(cv2.resize(part, to, interpolation=cv2.INTER_AREA), np.float32)
+        for part in (picture[view.rows, view.columns] * seen[..., None], seen * np.uint8(255))
+    ]
+    local = _finer(matrix, 2 * size / COARSE)
+    local[:, 2] -= (view.x, view.y)
+    local = np.diag([to[0] / view.width, to[1] / view.height]) @ local
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    colours, visible = (cv2.warpAffine(part, local, (COARSE, COARSE), flags=flags) for part in parts)
+    visible = visible / np.float32(255)
+    return Surroundings(colours / np.maximum(visible, 1e-3)[..., None], np.asarray(visible, np.float32))
 
 
 def _owner(capture: Capture) -> NDArray[np.int16]:
@@ -85,12 +130,19 @@ def _fakes(capture: Capture, temperature: float, model: Model) -> Iterator[Pictu
         yield from model.decode(model.temper(np.stack(batch), temperature))
 
 
-def _fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, mine: NDArray[np.bool_]) -> None:
-    """The pixels `mine` of `box` in `out`, filled smoothly from what of `picture` is visible around."""
+def _fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int) -> None:
+    """The pixels of face `index` in `out`, filled from what of `picture` is visible around its box: smooth, with the
+    picture's grain, and mirrored along the rim."""
+    mine = owner[box.rows, box.columns] == index
+    if not mine.any():
+        return
     view = around(box, picture.shape[1], picture.shape[0])
-    filled = smooth_fill(picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0)
-    y, x = box.y - view.y, box.x - view.x
-    out[box.rows, box.columns][mine] = filled[y : y + box.height, x : x + box.width][mine]
+    part, hidden = picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0
+    filled = smooth_fill(part, hidden)
+    inner = Box(box.x - view.x, box.y - view.y, box.width, box.height)
+    add_grain(filled, noise_level(filled, ~hidden), inner)
+    reflect_rim(filled, part, hidden, inner)
+    out[box.rows, box.columns][mine] = filled[inner.rows, inner.columns][mine]
 
 
 def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Box, share: Float) -> None:
@@ -107,11 +159,13 @@ def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Bo
                 region[...] = np.clip(under + 0.5, 0, 255).astype(np.uint8)
 
 
-def _inside(mine: NDArray[np.bool_], width: int) -> Float:
-    """1 well inside of a face's own pixels, falling to 0 at their rim, so that no square shows. float32 (h, w)."""
-    padded = np.pad(mine.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(np.clip(distance / max(2.0, 0.08 * width), 0, 1), np.float32)
+def _inside(hidden: NDArray[np.bool_], box: Box) -> Float:
+    """1 well inside of what is hidden, falling to 0 towards what is visible: no square shows. float32 (h, w)."""
+    soft = max(2.0, _SOFT * min(box.width, box.height))
+    view = around(box, hidden.shape[1], hidden.shape[0], 2 / min(box.width, box.height))
+    distance = cv2.distanceTransform(hidden[view.rows, view.columns].astype(np.uint8), cv2.DIST_L2, 3)
+    inner = distance[box.y - view.y : box.bottom - view.y, box.x - view.x : box.right - view.x]
+    return np.asarray(np.clip(inner / soft, 0, 1), np.float32)
 
 
 def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, model: Model) -> Picture:
@@ -131,11 +185,10 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
         raise FormatError(f"the sealed geometry of face {index} makes no sense", "the exact layer opens without it")
     z = unrotate(_latent(capture, index), rotation_key(face_key), radius, head.rotation)
     decoded = model.decode(z[None])[0].astype(np.float32)
-    owner = _owner(capture)
-    mine = owner[box.rows, box.columns] == index
-    out = picture.copy()
-    _fill(out, picture, owner, box, mine)
-    _paste(out, decoded, _square_mask(head.size), matrix, box, mine.astype(np.float32))
+    owner, out = _owner(capture), picture.copy()
+    _fill(out, picture, owner, box, index)
+    mine = (owner[box.rows, box.columns] == index).astype(np.float32)
+    _paste(out, decoded, _square_mask(head.size), matrix, box, mine)
     return out
 
 
