@@ -97,7 +97,9 @@ class Conv1x1(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         log_det = self.log_diagonal.sum() * (x.shape[2] * x.shape[3])
-        return F.conv2d(x, self.matrix()[:, :, None, None]), log_det.expand(x.shape[0])
+        # the flow itself never runs in half precision, only the networks that steer it
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x, self.matrix()[:, :, None, None]), log_det.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         # float64: an ill-conditioned W must not cost the decoder its accuracy
@@ -122,57 +124,63 @@ class ZeroConv(nn.Module):
 
 
 class Coupling(nn.Module):
-    """Affine coupling: half of the channels scales and shifts the other half (Glow, 3.3).
+    """Affine coupling: half of the channels, and `context` channels of what is known, scales and shifts the other half
+    (Glow, 3.3; with context: Ardizzone et al. 2019).
 
     The log-scale is bounded to +-BOUND, which bounds the error that an inverse through all steps can gather.
     """
 
     BOUND = 1.5
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, context: int = 0) -> None:
         super().__init__()
-        half = channels // 2
-        self.enter = nn.Conv2d(half, hidden, 3, padding=1)
+        half = (channels + 1) // 2  # as chunk() divides
+        self.enter = nn.Conv2d(half + context, hidden, 3, padding=1)
         self.mix = nn.Conv2d(hidden, hidden, 1)
         self.leave = ZeroConv(hidden, 2 * (channels - half))
         nn.init.normal_(self.enter.weight, std=0.05)
         nn.init.normal_(self.mix.weight, std=0.05)
 
-    def _scale_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.relu(self.enter(kept))
+    def _scale_shift(self, kept: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        h = F.relu(self.enter(kept if context is None else torch.cat([kept, context.to(kept.dtype)], dim=1)))
         h = F.relu(self.mix(h))
-        log_scale, shift = self.leave(h).chunk(2, dim=1)
+        log_scale, shift = self.leave(h).to(kept.dtype).chunk(2, dim=1)
         return self.BOUND * torch.tanh(log_scale / self.BOUND), shift
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         kept, moved = x.chunk(2, dim=1)
-        log_scale, shift = self._scale_shift(kept)
+        log_scale, shift = self._scale_shift(kept, context)
         y = torch.cat([kept, (moved + shift) * torch.exp(log_scale)], dim=1)
         return y, log_scale.sum(dim=(1, 2, 3))
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
         kept, moved = y.chunk(2, dim=1)
-        log_scale, shift = self._scale_shift(kept)
+        log_scale, shift = self._scale_shift(kept, context)
         return torch.cat([kept, moved * torch.exp(-log_scale) - shift], dim=1)
 
 
 class Step(nn.Module):
     """ActNorm, 1x1 convolution, coupling: one step of flow (Glow, figure 2a)."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, context: int = 0) -> None:
         super().__init__()
         self.norm = ActNorm(channels)
         self.mix = Conv1x1(channels)
-        self.couple = Coupling(channels, hidden)
+        self.couple = Coupling(channels, hidden, context)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x, a = self.norm(x)
-        x, b = self.mix(x)
-        x, c = self.couple(x)
-        return x, a + b + c
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.training and not bool(self.norm.ready):
+            self.norm.initialise(x)
+        # both in one convolution: W diag(s) (x + b)
+        matrix = self.mix.matrix() * torch.exp(self.norm.log_scale).reshape(1, -1)
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.conv2d(x, matrix[:, :, None, None], matrix @ self.norm.bias.reshape(-1))
+        fixed = (self.norm.log_scale.sum() + self.mix.log_diagonal.sum()) * (x.shape[2] * x.shape[3])
+        x, change = self.couple(x, context)
+        return x, fixed + change
 
-    def inverse(self, y: Tensor) -> Tensor:
-        x: Tensor = self.norm.inverse(self.mix.inverse(self.couple.inverse(y)))
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+        x: Tensor = self.norm.inverse(self.mix.inverse(self.couple.inverse(y, context)))
         return x
 
 
@@ -184,7 +192,7 @@ class Split(nn.Module):
         self.prior = ZeroConv(channels // 2, channels)
 
     def _mean_log_std(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_std = self.prior(kept).chunk(2, dim=1)
+        mean, log_std = self.prior(kept).to(kept.dtype).chunk(2, dim=1)
         return mean, 2.0 * torch.tanh(log_std / 2.0)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,8 +205,39 @@ class Split(nn.Module):
         return torch.cat([kept, noise * torch.exp(log_std) + mean], dim=1)
 
 
-class Glow(nn.Module):
+class Flow(nn.Module):
+    """What every flow here offers: `forward` gives latents and log-determinants, `decode` is its inverse."""
+
+    config: Any
+
+    @property
+    def level_slices(self) -> list[slice]:
+        """Where each level's coordinates lie in a latent, finest level first."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, faces: Tensor) -> Tensor:
+        """Faces (B, 3, m, m) float32 in [0, 1) -> latents (B, 3*m*m) float32."""
+        latent: Tensor = self(faces)[0]
+        return latent
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents (B, 3*m*m) float32 -> faces (B, 3, m, m) float32, not clipped."""
+        raise NotImplementedError
+
+    def bits_per_dimension(self, x: Tensor, bins: int = 256) -> Tensor:
+        """Negative log-likelihood in bits a subpixel of dequantised faces with `bins` grey levels (B,)."""
+        latent, log_det = self(x)
+        n = self.config.dimensions
+        log_p = -0.5 * (latent.square().sum(dim=1) + n * LOG_2PI) + log_det
+        bits: Tensor = (math.log(bins) * n - log_p) / (n * math.log(2))
+        return bits
+
+
+class Glow(Flow):
     """The whole flow: `levels` times squeeze, `steps` steps and, but for the last level, a split."""
+
+    config: GlowConfig
 
     def __init__(self, config: GlowConfig) -> None:
         super().__init__()
@@ -243,12 +282,6 @@ class Glow(nn.Module):
         return torch.cat(parts, dim=1), log_det
 
     @torch.no_grad()
-    def encode(self, faces: Tensor) -> Tensor:
-        """Faces (B, 3, m, m) float32 in [0, 1) -> latents (B, 3*m*m) float32."""
-        latent: Tensor = self(faces)[0]
-        return latent
-
-    @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Latents (B, 3*m*m) float32 -> faces (B, 3, m, m) float32, not clipped."""
         batch = latent.shape[0]
@@ -264,11 +297,3 @@ class Glow(nn.Module):
                 x = step.inverse(x)
             x = F.pixel_shuffle(x, 2)
         return x + 0.5
-
-    def bits_per_dimension(self, x: Tensor, bins: int = 256) -> Tensor:
-        """Negative log-likelihood in bits a subpixel of dequantised faces with `bins` grey levels (B,)."""
-        latent, log_det = self(x)
-        n = self.config.dimensions
-        log_p = -0.5 * (latent.square().sum(dim=1) + n * LOG_2PI) + log_det
-        bits: Tensor = (math.log(bins) * n - log_p) / (n * math.log(2))
-        return bits

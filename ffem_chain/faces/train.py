@@ -1,11 +1,12 @@
-"""Training of the flow on a folder of aligned faces; resumes from its last checkpoint after any interruption.
+"""Training of a flow on a folder of aligned faces; resumes from its last checkpoint after any interruption.
 
-    python -m ffem_chain.faces.train FACES... --run runs/glow64 --steps 6000
-    python -m ffem_chain.faces.train FACES... --run runs/longer --start ffem-64 --steps 6000   # goes on from a model
-    python -m ffem_chain.faces.train --run runs/glow64 --export ffem_chain/faces/data/ffem-64.safetensors
+    python -m ffem_chain.faces.train FACES... --run runs/base --part base --start ffem-64 --steps 3000
+    python -m ffem_chain.faces.train FACES... --run runs/details --part details --steps 3000
+    python -m ffem_chain.faces.train FACES... --run runs/paper --part whole --size 128 --levels 5 --depth 32 --hidden 64
 
-The pictures are what a camera gives: 8-bit RGB, resized by area, plus uniform noise of one grey level
-(dequantisation, Theis et al. 2016). Encoding draws the same noise, so latents keep the norm of a Gaussian.
+The first two are the halves of a HaarGlow for 128 px, trained apart; `ffem_chain.faces.weights` puts them together. The
+third is a Glow trained as a whole, here the paper's. Each run folder holds the checkpoint, log.jsonl, curve.png and a
+sample sheet; `--patience` stops a run whose held-out bits no longer fall.
 """
 
 from __future__ import annotations
@@ -15,41 +16,88 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
 
-from ffem_chain.faces.glow import ActNorm, Glow, GlowConfig
+from ffem_chain.faces import trainpictures
+from ffem_chain.faces.glow import LOG_2PI, ActNorm, Flow, Glow, GlowConfig
+from ffem_chain.faces.haar import DetailFlow, HaarConfig, haar
+from ffem_chain.faces.traindata import Faces, batch, cached_faces, dequantise, split
 
-HELD_OUT = 20  # one picture in so many is kept for validation
-
-
-def load_faces(folders: list[Path], size: int, every: int = 1) -> NDArray[np.uint8]:
-    """Every `every`-th picture of the folders as (N, size, size, 3) uint8 RGB, in the order of their names."""
-    files = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})[::every]
-    if not files:
-        raise SystemExit("no pictures found: give folders of aligned faces")
-    faces = np.empty((len(files), size, size, 3), np.uint8)
-    kept = 0
-    for path in files:
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            print(f"skipped, not a picture: {path.name}", file=sys.stderr)
-            continue
-        side = min(picture.shape[:2])
-        picture = cv2.resize(picture[:side, :side], (size, size), interpolation=cv2.INTER_AREA)
-        faces[kept] = picture[:, :, ::-1]
-        kept += 1
-    return faces[:kept]
+_CROP = 32  # side of the averages' crops that the detail flow trains on, px
+_VALIDATION = 256
 
 
-def dequantise(faces: NDArray[np.uint8], generator: torch.Generator | None = None) -> torch.Tensor:
-    """uint8 (B, m, m, 3) -> float32 (B, 3, m, m) in [0, 1) with uniform noise of one grey level."""
-    x = torch.from_numpy(np.ascontiguousarray(faces)).permute(0, 3, 1, 2).float()
-    return (x + torch.rand(x.shape, generator=generator)).clamp(max=255.999) / 256
+@dataclass(frozen=True)
+class Part:
+    """What is trained: `bits(model, x, crops)` gives bits a dimension of faces (B, 3, m, m) in [0, 1), each (B,).
+
+    `crops` None takes whole faces, a generator random crops (the detail flow only).
+    """
+
+    model: nn.Module
+    config: dict[str, Any]
+    bits: Callable[[nn.Module, Tensor, np.random.Generator | None], Tensor]
+
+
+def _whole_bits(model: nn.Module, x: Tensor, crops: np.random.Generator | None) -> Tensor:
+    assert isinstance(model, Flow)
+    return model.bits_per_dimension(x)
+
+
+def _base_bits(model: nn.Module, x: Tensor, crops: np.random.Generator | None) -> Tensor:
+    assert isinstance(model, Flow)
+    return model.bits_per_dimension(haar(x)[0])
+
+
+def _detail_bits(model: nn.Module, x: Tensor, crops: np.random.Generator | None) -> Tensor:
+    average, details = haar(x)
+    corner: tuple[Tensor, ...] = ()
+    if crops is not None:
+        top, left = crops.integers(0, (average.shape[2] - _CROP) // 2 + 1, (2, len(x))) * 2
+        places = list(zip(top, left, strict=True))
+        average, details = (
+            torch.stack([part[i, :, y : y + _CROP, z : z + _CROP] for i, (y, z) in enumerate(places)])
+            for part in (average, details)
+        )
+        corner = (torch.from_numpy(top).to(x), torch.from_numpy(left).to(x))
+    noise, log_det = model(details, average, *corner)
+    n = noise[0].numel()
+    nats = 0.5 * (noise.square().sum(dim=(1, 2, 3)) + n * LOG_2PI) - log_det
+    bits: Tensor = nats / (n * math.log(2)) + 8
+    return bits
+
+
+def make_part(args: argparse.Namespace) -> Part:
+    """A new part as `args` asks for it; `args.start` names a shipped model whose weights the base begins with."""
+    torch.manual_seed(args.seed)
+    if args.part == "details":
+        config = HaarConfig(GlowConfig(args.size // 2, args.levels, args.depth, args.base_hidden), hidden=args.hidden)
+        return Part(DetailFlow(config), config.to_dict(), _detail_bits)
+    side = args.size // 2 if args.part == "base" else args.size
+    glow = Glow(GlowConfig(side, args.levels, args.depth, args.hidden)) if not args.start else _started(args.start)
+    return Part(glow, glow.config.to_dict(), _base_bits if args.part == "base" else _whole_bits)
+
+
+def _started(name: str) -> Glow:
+    from ffem_chain.faces.weights import load_model
+
+    shipped = load_model(name).flow
+    if not isinstance(shipped, Glow):
+        raise SystemExit(f"{name} is no plain Glow")
+    model = Glow(shipped.config)
+    model.load_state_dict(shipped.state_dict())
+    for module in model.modules():
+        if isinstance(module, ActNorm):
+            module.ready.fill_(True)
+    return model
 
 
 def learning_rate(step: int, total: int, peak: float, warm_up: int = 200) -> float:
@@ -69,7 +117,8 @@ def save_atomically(state: object, path: Path) -> None:
     part.replace(path)
 
 
-def average_into(average: dict[str, torch.Tensor], model: Glow, decay: float) -> None:
+def average_into(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights, in place."""
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             average[name].lerp_(value, 1 - decay)
@@ -78,124 +127,101 @@ def average_into(average: dict[str, torch.Tensor], model: Glow, decay: float) ->
 
 
 @torch.no_grad()
-def validate(model: Glow, faces: NDArray[np.uint8]) -> dict[str, float]:
-    """Bits per dimension and the latents' norm over sqrt(n) (1.00 for a Gaussian) on held-out faces."""
+def validate(part: Part, model: nn.Module, faces: Faces) -> float:
+    """Bits per dimension on held-out faces."""
     model.eval()
     generator = torch.Generator().manual_seed(1)
-    bits, norms = [], []
-    for at in range(0, len(faces), 64):
-        x = dequantise(faces[at : at + 64], generator)
-        bits.append(model.bits_per_dimension(x))
-        norms.append(model.encode(x).norm(dim=1) / math.sqrt(model.config.dimensions))
-    norm = torch.cat(norms)
-    return {"bits": float(torch.cat(bits).mean()), "norm": float(norm.mean()), "norm_std": float(norm.std())}
-
-
-def start_from(name: str) -> tuple[Glow, int]:
-    """A shipped model to go on from, and the steps that it has behind it. Adam's moments begin anew."""
-    from ffem_chain.faces.weights import load_model
-
-    shipped = load_model(name)
-    model = Glow(shipped.glow.config)
-    model.load_state_dict(shipped.glow.state_dict())
-    for module in model.modules():
-        if isinstance(module, ActNorm):
-            module.ready.fill_(True)
-    return model, shipped.steps
+    device = next(model.parameters()).device
+    bits = [
+        part.bits(model, dequantise(faces[at : at + 32], generator).to(device), None) for at in range(0, len(faces), 32)
+    ]
+    return float(torch.cat(bits).mean())
 
 
 def train(args: argparse.Namespace) -> None:
-    """Runs `args.steps` steps in total, with a checkpoint every `args.save_every` steps."""
+    """Runs up to `args.steps` steps in total, with a checkpoint every `args.save_every` steps."""
     args.run.mkdir(parents=True, exist_ok=True)
     checkpoint, log = args.run / "checkpoint.pt", args.run / "log.jsonl"
-    config = GlowConfig(args.size, args.levels, args.depth, args.hidden)
-    cache = args.run / f"faces{args.size}.npy"
-    if not cache.exists():
-        np.save(cache, load_faces(args.faces, args.size))
-    faces = np.load(cache, mmap_mode="r")
-    held = np.arange(len(faces)) % HELD_OUT == 0
-    training, validation = np.flatnonzero(~held), faces[np.flatnonzero(held)[:256]]
-
-    torch.manual_seed(args.seed)
-    model, trained = (Glow(config), 0) if not args.start else start_from(args.start)
-    config = model.config
+    faces = cached_faces(args.cache or args.run / f"faces{args.size}.npy", args.faces, args.size)
+    training, held = split(len(faces))
+    validation = faces[held[:_VALIDATION]]
+    part, device = make_part(args), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = part.model.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     average = {k: v.clone() for k, v in model.state_dict().items()}
-    step = 0
+    step, spent, best, waited = 0, 0.0, math.inf, 0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model = Glow(GlowConfig(**state["config"]))
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        if state["config"] != part.config:
+            raise SystemExit(f"{checkpoint} was made with other options: {state['config']}")
         model.load_state_dict(state["model"])
-        optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
         optimiser.load_state_dict(state["optimiser"])
-        average, step, trained = state["average"], state["step"], state["trained"]
+        average, step, spent, best = state["average"], state["step"], state["seconds"], state["best"]
         print(f"resuming at step {step}", file=sys.stderr)
 
     torch.set_num_threads(args.threads)
-    started, seen = time.monotonic(), 0
-    while step < args.steps:
-        # the batch depends on the step alone, so a resumed run sees what an uninterrupted one would
-        rng = np.random.default_rng([args.seed, step])
-        batch = faces[np.sort(rng.choice(training, args.batch, replace=False))].copy()
-        flip = rng.random(len(batch)) < 0.5
-        batch[flip] = batch[flip][:, :, ::-1]
-        model.train()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, args.steps, args.rate)
-        loss = model.bits_per_dimension(dequantise(batch)).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        if bool(torch.isfinite(loss)):
-            optimiser.step()
-        step, seen = step + 1, seen + len(batch)
-        average_into(average, model, min(0.999, (step + 1) / (step + 10)))
-        if step % 20 == 0:
-            rate = seen / (time.monotonic() - started)
-            print(f"step {step}/{args.steps} loss {loss.item():.4f} {rate:.1f} faces/s", file=sys.stderr, flush=True)
-        if step % args.save_every == 0 or step == args.steps:
-            smooth = Glow(model.config)
-            smooth.load_state_dict(average)
-            record = {"step": step, "loss": loss.item(), **validate(smooth, validation)}
+    clock = time.monotonic() - spent
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeRemainingColumn(), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(args.run.name, total=args.steps, completed=step)
+        while step < args.steps and waited <= args.patience:
+            model.train()
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, args.steps, args.rate)
+            x = batch(faces, training, args.batch, args.seed, step).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed):
+                loss = part.bits(model, x, np.random.default_rng([args.seed, step, 1])).mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip)
+            if bool(torch.isfinite(norm)):
+                optimiser.step()
+            step += 1
+            average_into(average, model, min(0.999, (step + 1) / (step + 10)))
+            bar.update(task, completed=step, description=f"{args.run.name} {loss.item():.3f} bits")
+            if step % args.save_every and step != args.steps:
+                continue
+            kept = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(average)
+            bits = validate(part, model, validation)
+            sample = trainpictures.sample(model)
+            model.load_state_dict(kept)
+            waited = 0 if bits < best - 1e-4 else waited + 1
+            best = min(best, bits)
+            record = {"step": step, "loss": loss.item(), "bits": bits, "seconds": round(time.monotonic() - clock)}
             with log.open("a") as out:
                 out.write(json.dumps(record) + "\n")
             print(record, file=sys.stderr, flush=True)
-            save_atomically(
-                {
-                    "config": config.to_dict(),
-                    "model": model.state_dict(),
-                    "average": average,
-                    "optimiser": optimiser.state_dict(),
-                    "step": step,
-                    "trained": trained,
-                },
-                checkpoint,
-            )
+            trainpictures.save(args.run, log, sample)
+            state = {"part": args.part, "config": part.config, "model": kept, "average": average, "step": step}
+            state |= {"optimiser": optimiser.state_dict(), "seconds": time.monotonic() - clock, "best": best}
+            save_atomically(state, checkpoint)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", nargs="*", type=Path, help="folders of aligned faces")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint and the log")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint, log, curve and samples")
+    parser.add_argument("--part", choices=("whole", "base", "details"), default="whole")
+    parser.add_argument("--cache", type=Path, help="file for the decoded faces, shared between runs")
     parser.add_argument("--start", default="", help="name of a shipped model to go on from (a new run only)")
-    parser.add_argument("--export", type=Path, help="write the averaged weights to this file and stop")
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=128, help="side of the faces, px; a base has half of it")
     parser.add_argument("--levels", type=int, default=4)
     parser.add_argument("--depth", type=int, default=16, help="steps of flow a level (K)")
     parser.add_argument("--hidden", type=int, default=48)
+    parser.add_argument("--base-hidden", type=int, default=48, help="of the base under a detail flow")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--clip", type=float, default=1.0, help="largest norm of a gradient")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument(
+        "--patience", type=int, default=10, help="checkpoints without better held-out bits before a stop"
+    )
+    parser.add_argument("--mixed", action="store_true", help="the couplings' networks in bfloat16")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    if args.export:
-        from ffem_chain.faces.weights import export
-
-        print(export(args.run / "checkpoint.pt", args.export))
-        return
-    train(args)
+    train(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -124,6 +124,11 @@ def geometry_key(key: Secret) -> Secret:
     return Secret(hkdf(key, "geometry"))
 
 
+def dither_key(key: Secret) -> Secret:
+    """Seed of the dequantisation noise, from a face key."""
+    return Secret(hkdf(key, "dither"))
+
+
 def key_commit(key: Secret, level: str) -> bytes:
     """Public commitment to a key of a level of the tree (`LEVELS`), 32 bytes."""
     if level not in LEVELS:

@@ -91,6 +91,7 @@ def tree_vectors(_: Recorded) -> Json:
         "rotation_key": shown(tree.rotation_key(face)),
         "exact_key": shown(tree.exact_key(face)),
         "geometry_key": shown(tree.geometry_key(face)),
+        "dither_key": shown(tree.dither_key(face)),
         "commits": {level: tree.key_commit(key, level).hex() for level, key in keys.items()},
     }
 

@@ -178,7 +178,7 @@ def _seal_faces(
         model_id=model.model_id,
         rotation=rotation,
         precision=PRECISION,
-        size=model.glow.config.size,
+        size=model.size,
         width=picture.shape[1],
         height=picture.shape[0],
         faces=len(sealed.public_faces),

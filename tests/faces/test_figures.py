@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
 
-from ffem_chain.faces import figures, train
+from ffem_chain.faces import figures, train, traindata, trainrefine, weightsfile
 from ffem_chain.faces.weights import Model, load_bytes
 
 from .support import Picture
@@ -46,40 +47,84 @@ def test_portraits(photo: Picture, model: Model, tmp_path: Path) -> None:
     assert found["fakes_found"]["0.5"] == 1
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, *args: object) -> None:
-    monkeypatch.setattr(sys, "argv", ["train", *map(str, args)])
-    train.main()
+def _run(monkeypatch: pytest.MonkeyPatch, module: ModuleType, *args: object) -> None:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, args)])
+    module.main()
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for i in range(24):
+        smooth = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8), (9, 9), 3)
+        cv2.imwrite(str(folder / f"{i:02}.png"), smooth)
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+SHAPE = ("--levels", 2, "--depth", 2, "--batch", 4, "--save-every", 3, "--threads", 1)
 
 
 def test_training_resumes_where_it_was_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """It goes on from its checkpoint, passes over what is no picture, and what it exports loads."""
-    faces = tmp_path / "faces"
-    faces.mkdir()
-    for i in range(24):
-        smooth = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 256, (16, 16, 3), dtype=np.uint8), (9, 9), 3)
-        cv2.imwrite(str(faces / f"{i:02}.png"), smooth)
-    (faces / "broken.png").write_bytes(b"no picture")
-    shape = ("--size", 8, "--levels", 2, "--depth", 2, "--hidden", 4, "--batch", 4, "--save-every", 3, "--threads", 1)
-    run = tmp_path / "run"
-    _run(monkeypatch, faces, "--run", run, "--steps", 3, *shape)
-    _run(monkeypatch, faces, "--run", run, "--steps", 6, *shape)
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    options = (*SHAPE, "--size", 8, "--hidden", 4)
+    _run(monkeypatch, train, faces, "--run", cut, "--steps", 3, *options)
+    # the schedule knows the total: a run that is cut off and one that is not are compared over the warm-up
+    _run(monkeypatch, train, faces, "--run", cut, "--steps", 6, *options)
     assert "resuming at step 3" in capsys.readouterr().err
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log] == [3, 6]
-    assert all(np.isfinite(entry["bits"]) and entry["norm"] > 0 for entry in log)
+    _run(monkeypatch, train, faces, "--run", whole, "--steps", 6, *options)
+    logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (cut, whole)]
+    assert [entry["step"] for entry in logs[0]] == [3, 6]
+    assert [entry["bits"] for entry in logs[0]] == pytest.approx([entry["bits"] for entry in logs[1]], rel=1e-5)
+    assert all((cut / name).stat().st_size > 0 for name in ("curve.png", "samples.png"))
     out = tmp_path / "tiny.safetensors"
-    _run(monkeypatch, "--run", run, "--export", out)
+    _run(monkeypatch, weightsfile, out, "--whole", cut / "checkpoint.pt")
     loaded = load_bytes(out.read_bytes(), "tiny")
     assert (loaded.steps, loaded.size) == (6, 8)
     assert loaded.model_id.hex() in capsys.readouterr().out
 
 
+def test_a_run_goes_on_with_the_options_that_it_began_with(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(monkeypatch, train, faces, "--run", tmp_path / "run", "--steps", 3, *SHAPE, "--size", 8, "--hidden", 4)
+    with pytest.raises(SystemExit, match="other options"):
+        _run(monkeypatch, train, faces, "--run", tmp_path / "run", "--steps", 6, *SHAPE, "--size", 8, "--hidden", 6)
+
+
+def test_base_details_and_refiner_are_trained_apart_and_make_one_model(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, details, refiner = (tmp_path / name for name in ("base", "details", "refiner"))
+    common = (*SHAPE, "--size", 64, "--steps", 3, "--hidden", 4)
+    _run(monkeypatch, train, faces, "--run", base, "--part", "base", "--mixed", *common)
+    _run(monkeypatch, train, faces, "--run", details, "--part", "details", "--mixed", "--base-hidden", 4, *common)
+    out = tmp_path / "tiny.safetensors"
+    parts = ("--base", base / "checkpoint.pt", "--details", details / "checkpoint.pt")
+    _run(monkeypatch, weightsfile, out, *parts)
+    plain = load_bytes(out.read_bytes(), "plain")
+    assert plain.size == 64
+    assert plain.refiner is None
+    monkeypatch.setattr(trainrefine, "load_model", lambda name: plain)
+    few = ("--inputs", 32, "--pairs", 16, "--batch", 8, "--steps", 3, "--save-every", 3, "--threads", 1)
+    _run(monkeypatch, trainrefine, faces, "--run", refiner, *few)
+    _run(monkeypatch, weightsfile, out, *parts, "--refiner", refiner / "checkpoint.pt")
+    model = load_bytes(out.read_bytes(), "whole")
+    z = np.random.default_rng(0).standard_normal((2, 3 * 64 * 64))
+    assert not np.array_equal(model.draw(z, 0.5), plain.draw(z, 0.5))
+    assert np.array_equal(model.decode(z), plain.decode(z)), "the refiner must never touch what is opened"
+    with pytest.raises(SystemExit, match="give --whole"):
+        _run(monkeypatch, weightsfile, out, *parts[:2])
+
+
 def test_held_out_faces_are_those_that_training_leaves_out(tmp_path: Path) -> None:
     for i in range(45):
         cv2.imwrite(str(tmp_path / f"{i:02}.png"), np.full((8, 8, 3), i, np.uint8))
-    faces = train.load_faces([tmp_path], 8, train.HELD_OUT)
+    faces = traindata.load_faces([tmp_path], 8, traindata.HELD_OUT)
     assert faces[:, 0, 0, 0].tolist() == [0, 20, 40]
     with pytest.raises(SystemExit, match="no pictures"):
-        train.load_faces([tmp_path / "nothing"], 8)
+        traindata.load_faces([tmp_path / "nothing"], 8)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ffem_chain.faces.glow import ActNorm, Conv1x1, Coupling, Glow, GlowConfig, Split, Step, ZeroConv
-from ffem_chain.faces.train import dequantise, learning_rate
+from ffem_chain.faces.train import learning_rate
+from ffem_chain.faces.traindata import dequantise
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 CONFIG = GlowConfig(size=8, levels=2, steps=2, hidden=5)
@@ -96,7 +97,7 @@ def test_scales_are_bounded() -> None:
     layer = lively(Coupling(4, 5))
     with torch.no_grad():
         layer.leave.conv.weight.mul_(1e6)
-    log_scale, _ = layer._scale_shift(noise(1, 2, 3, 3))
+    log_scale, _ = layer._scale_shift(noise(1, 2, 3, 3), None)
     assert log_scale.abs().max() <= Coupling.BOUND + 1e-12
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces import align
 from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.dither import dither
 from ffem_chain.faces.glow import Glow, GlowConfig
-from ffem_chain.faces.train import dequantise, start_from, validate
-from ffem_chain.faces.weights import Model, export, load_bytes, load_model, radius_ratio
+from ffem_chain.faces.haar import HaarConfig, HaarGlow
+from ffem_chain.faces.refine import Refiner, RefinerConfig
+from ffem_chain.faces.traindata import dequantise
+from ffem_chain.faces.weights import Model, load_bytes, load_model, radius_ratio
+from ffem_chain.faces.weightsfile import dump, from_checkpoints
+from ffem_chain.keys.secret import Secret
 
 from .support import Picture, psnr
 
@@ -60,7 +69,7 @@ def test_encoding_draws_fresh_noise(model: Model, face: NDArray[np.uint8]) -> No
 def test_the_shipped_flow_is_a_trained_one(model: Model, face: NDArray[np.uint8]) -> None:
     """Bits per subpixel on a real face that it never saw: 8 is what an untrained identity would need at best."""
     with torch.no_grad():
-        bits = float(model.glow.bits_per_dimension(dequantise(face)))
+        bits = float(model.flow.bits_per_dimension(dequantise(face)))
     assert bits < 5
     assert model.steps >= 6000
     assert len(model.model_id) == 32
@@ -76,7 +85,7 @@ def test_coordinates_that_no_face_has_give_a_picture(model: Model) -> None:
 
 def test_temper_cools_fine_levels_more(model: Model) -> None:
     tempered = model.temper(np.ones(3 * model.size**2), 0.5)
-    levels = [float(tempered[where].mean()) for where in model.glow.level_slices]
+    levels = [float(tempered[where].mean()) for where in model.flow.level_slices]
     assert levels == sorted(levels)
     assert levels[0] < levels[-1] == 0.5
     assert not model.temper(np.ones(3 * model.size**2), 0.0).any()
@@ -89,48 +98,77 @@ def test_models_are_found_by_name() -> None:
     assert "ffem-64" in caught.value.hint
 
 
-def _checkpoint(folder, glow: Glow):
-    path = folder / "checkpoint.pt"
-    torch.save({"config": glow.config.to_dict(), "average": glow.state_dict(), "step": 3, "trained": 4}, path)
-    return path
-
-
-def test_export_keeps_the_flow_and_its_steps(tmp_path) -> None:
+def lively(module: nn.Module, scale: float = 0.1) -> nn.Module:
+    """Random weights: layers that start as the identity would hide what is lost."""
     torch.manual_seed(0)
-    glow = Glow(GlowConfig(8, 2, 2, 4)).eval()
     with torch.no_grad():
-        for parameter in glow.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    out = tmp_path / "made" / "tiny.safetensors"
-    name = export(_checkpoint(tmp_path, glow), out)
-    loaded = load_bytes(out.read_bytes(), "tiny")
-    assert (loaded.model_id.hex(), loaded.steps, loaded.size) == (name, 7, 8)
+        for parameter in module.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return module.eval()
+
+
+def tiny_haar() -> HaarGlow:
+    flow = lively(HaarGlow(HaarConfig(GlowConfig(8, 2, 2, 4), steps=2, hidden=4, context=3, blocks=1)))
+    assert isinstance(flow, HaarGlow)
+    return flow
+
+
+def test_a_file_keeps_the_flow_its_steps_and_its_features() -> None:
+    glow = lively(Glow(GlowConfig(8, 2, 2, 4)))
+    data = dump(glow, 7, features=("keyed-dither",))
+    loaded = load_bytes(data, "tiny")
+    assert (loaded.steps, loaded.size, loaded.keyed_dither, loaded.frontalize) == (7, 8, True, False)
+    assert loaded.model_id == hashlib.sha256(data).digest()
     x = torch.rand(2, 3, 8, 8)
-    assert (loaded.glow.encode(x) - glow.encode(x)).abs().max() < 0.05  # float16 weights
-    torch.testing.assert_close(loaded.glow.decode(loaded.glow.encode(x)), x, rtol=0, atol=1e-4)
+    assert (loaded.flow.encode(x) - glow.encode(x)).abs().max() < 0.05  # float16 weights
+    torch.testing.assert_close(loaded.flow.decode(loaded.flow.encode(x)), x, rtol=0, atol=1e-4)
 
 
-def test_damaged_weights_are_refused(tmp_path) -> None:
-    out = tmp_path / "tiny.safetensors"
-    export(_checkpoint(tmp_path, Glow(GlowConfig(8, 2, 2, 4))), out)
-    data = out.read_bytes()
+def test_a_flow_of_two_parts_and_its_refiner_are_put_together(tmp_path: Path) -> None:
+    flow, refiner = tiny_haar(), lively(Refiner(RefinerConfig((4, 4), 1)))
+    parts = {"base": flow.base, "details": flow.detail, "refiner": refiner}
+    configs = {"base": flow.config.base, "details": flow.config, "refiner": refiner.config}
+    paths = {name: tmp_path / name for name in parts}
+    for name, part in parts.items():
+        torch.save({"config": configs[name].to_dict(), "average": part.state_dict(), "step": 3}, paths[name])
+    loaded = load_bytes(from_checkpoints(None, paths["base"], paths["details"], paths["refiner"]), "tiny")
+    assert (loaded.size, loaded.steps, loaded.frontalize, loaded.keyed_dither) == (16, 3, True, True)
+    x = torch.rand(2, 3, 16, 16)
+    assert (loaded.flow.encode(x) - flow.encode(x)).abs().max() < 0.1
+    z = np.random.default_rng(0).standard_normal((2, 3 * 16 * 16))
+    drawn = loaded.draw(z, 0.7)
+    assert drawn.shape == (2, 16, 16, 3)
+    assert np.array_equal(drawn, loaded.draw(z, 0.7))
+    assert not np.array_equal(drawn, loaded.decode(loaded.temper(z, 0.7))), "the refiner did nothing"
+
+
+def test_damaged_weights_are_refused() -> None:
+    data = dump(Glow(GlowConfig(8, 2, 2, 4)), 1)
     for bad in (b"", data[:7], data[:100], data[:-1], b"\xff" * 64, data.replace(b"levels", b"leveis")):
         with pytest.raises(FormatError, match="damaged"):
             load_bytes(bad, "tiny")
     with pytest.raises(FormatError, match="another version"):
         load_bytes(data.replace(b"steps.0.0.norm.bias", b"steps.0.0.norm.bygs"), "tiny")
+    other = dump(tiny_haar(), 1)
+    with pytest.raises(FormatError, match="another version"):
+        load_bytes(other.replace(b'"haar"', b'"hear"'), "tiny")
 
 
-def test_training_goes_on_from_what_is_shipped(model: Model, face: NDArray[np.uint8]) -> None:
-    """One step from the shipped weights lowers the loss on its batch, and an untrained flow's loss is higher."""
-    glow, steps = start_from("ffem-64")
-    assert steps == model.steps
-    torch.manual_seed(0)
-    x = dequantise(face)
-    optimiser = torch.optim.Adam(glow.train().parameters(), lr=1e-5)
-    before = glow.bits_per_dimension(x).mean()
-    before.backward()
-    optimiser.step()
-    assert float(glow.bits_per_dimension(x).mean().detach()) < float(before.detach())
-    pair = np.concatenate([face, face])
-    assert validate(model.glow, pair)["bits"] < validate(Glow(model.glow.config), pair)["bits"]
+def test_pixels_come_back_exactly_where_the_noise_is_known(model: Model, face: NDArray[np.uint8]) -> None:
+    noise = dither(Secret.random(), model.size)[None]
+    latents = model.encode(face, noise)
+    assert np.array_equal(model.decode(latents, noise), face)
+    off = latents + 0.0007 * np.random.default_rng(2).standard_normal(latents.shape)  # as 12 bits do
+    known, unknown = (float(np.mean(model.decode(off, taken) != face)) for taken in (noise, None))
+    assert 10 * known < unknown
+
+
+def test_dither_is_uniform_and_the_keys_own() -> None:
+    key = Secret(bytes(range(32)))
+    noise = dither(key, 64)
+    assert np.array_equal(noise, dither(key, 64))
+    assert not np.array_equal(noise, dither(Secret(bytes(32)), 64))
+    assert noise.min() > 0 and noise.max() < 1
+    assert abs(float(noise.mean()) - 0.5) < 0.01 and abs(float(noise.std()) - 12**-0.5) < 0.01
+    # every machine draws the same
+    assert hashlib.sha256(noise.astype("<f4").tobytes()).hexdigest().startswith("0e14172ab1d31802")

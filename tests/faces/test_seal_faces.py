@@ -80,7 +80,7 @@ def test_a_neighbour_never_enters_a_latent(photo: Picture, model: Model) -> None
     from ffem_chain.faces import seal as sealing
 
     class Keeps:
-        size, model_id, glow = model.size, model.model_id, model.glow
+        size, model_id, glow = model.size, model.model_id, model.flow
 
         def encode(self, faces: np.ndarray) -> np.ndarray:
             self.faces = faces.copy()

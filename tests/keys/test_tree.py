@@ -55,6 +55,7 @@ def test_siblings_and_levels_are_independent() -> None:
     capture = tree.capture_key(slot_key, CTX, 5, UID)
     face = tree.face_key(capture, tree.FaceContext(UID, 0, MODEL, "sphere", "q8"))
     found += [capture, face, tree.rotation_key(face), tree.exact_key(face), tree.geometry_key(face)]
+    found += [tree.dither_key(face)]
     found += [Secret(tree.key_commit(key, level)) for key in (SECRET, capture, face) for level in tree.LEVELS]
     assert len({secret.to_secret_bytes() for secret in found}) == len(found)
 

@@ -94,6 +94,7 @@ def test_tree() -> None:
         "rotation_key": tree.rotation_key(key).to_secret_bytes(),
         "exact_key": tree.exact_key(key).to_secret_bytes(),
         "geometry_key": tree.geometry_key(key).to_secret_bytes(),
+        "dither_key": tree.dither_key(key).to_secret_bytes(),
     }
     assert {name: value.hex() for name, value in derived.items()} == {name: v[name] for name in derived}
     assert tree.key_commit(key, "face").hex() == v["commits"]["face"]

@@ -222,7 +222,7 @@ def test_an_interruption_withholds_the_picture(camera: Camera, small: Picture) -
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_a_flow_that_gives_nonsense_withholds_the_picture(value: float, camera: Camera, small: Picture) -> None:
     class Broken:
-        size, model_id, glow = camera.model.size, camera.model.model_id, camera.model.glow
+        size, model_id, glow = camera.model.size, camera.model.model_id, camera.model.flow
 
         def encode(self, faces: Picture) -> Picture:
             return np.full((len(faces), 3 * 64 * 64), value)
