@@ -105,3 +105,13 @@ def interval(
     drawn = [statistic(np.concatenate([members[i] for i in rng.integers(0, count, count)])) for _ in range(ROUNDS)]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def proportion(hits: NDArray[np.floating], groups: Sequence[str], seed: int = 1) -> tuple[float, float]:
+    """95 % interval of a share of 0s and 1s: `interval`, and where all are alike, which no bootstrap can judge, the
+    exact bound for as many trials as there are identities (Clopper & Pearson 1934)."""
+    share = float(hits.mean())
+    if share not in (0.0, 1.0):
+        return interval(hits, groups, seed=seed)
+    edge = ((1 - LEVEL) / 2) ** (1 / len(set(groups)))
+    return (0.0, 1 - edge) if share == 0 else (edge, 1.0)

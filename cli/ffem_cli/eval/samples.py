@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffem_chain.faces.traindata import HELD_OUT
 from ffem_chain.faces.weights import Model
 from ffem_cli.eval import data
 from ffem_cli.eval.cache import Cache, Say
@@ -34,8 +35,9 @@ class Faces:
     others: list[Path]
 
 
-def split(folders: Sequence[Path], every: int) -> Faces:
-    """The pictures of `folders` as training splits them: every `every`-th is held out."""
+def split(folders: Sequence[Path], every: int | None = None) -> Faces:
+    """The pictures of `folders`, every `every`-th held out; None: as training splits them."""
+    every = every or HELD_OUT
     files = sorted(path for folder in folders for path in data.pictures(folder))
     return Faces(files[::every], [path for at, path in enumerate(files) if at % every])
 
@@ -48,7 +50,7 @@ def draw(model: Model, count: int, temperature: float, seed: int, say: Say) -> P
         say("drawing fakes", at)
         z = rng.standard_normal((min(_BATCH, count - at), n))
         z *= np.sqrt(n) / np.linalg.norm(z, axis=1, keepdims=True)
-        out[at : at + len(z)] = model.decode(model.temper(z, temperature))
+        out[at : at + len(z)] = model.draw(z, temperature)
     return out
 
 
@@ -72,9 +74,7 @@ def measure(
 ) -> tuple[dict[str, Any], Picture]:
     """(figures, fakes) of `count` fakes; see docs/EVAL.md for what each figure is. `nearest` compares each fake and
     each held-out face with all of the training faces, which embeds them all once."""
-    rng = np.random.default_rng(seed)
-    held = _some(rng, faces.held_out, count)
-    others = _some(rng, faces.others, count)
+    held, others = some(faces.held_out, count, seed), some(faces.others, count, seed)
     fakes = draw(model, count, temperature, seed, say)
 
     def embed(paths: list[Path], what: str) -> NDArray[np.float32]:
@@ -125,10 +125,12 @@ def measure(
     return figures, fakes
 
 
-def _some(rng: np.random.Generator, paths: list[Path], count: int) -> list[Path]:
+def some(paths: list[Path], count: int, seed: int) -> list[Path]:
+    """At most `count` of the paths, in their order."""
     if len(paths) <= count:
         return paths
-    return [paths[at] for at in np.sort(rng.choice(len(paths), count, replace=False))]
+    drawn = np.random.default_rng(seed).choice(len(paths), count, replace=False)
+    return [paths[at] for at in np.sort(drawn)]
 
 
 def _nearest(vectors: NDArray[np.float32], training: NDArray[np.float32]) -> dict[str, float]:

@@ -1,0 +1,89 @@
+"""Who is looked for among whom: 500 people with one probe photo each, all other photos are the gallery."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffem_chain.errors import InputError
+from ffem_chain.faces.detect import Detector
+from ffem_cli.eval import data
+from ffem_cli.eval.cache import Cache, Say
+from ffem_cli.eval.data import Photo
+from ffem_cli.eval.recognisers import Recogniser, crop
+from ffem_cli.eval.sealing import central
+
+PROBES = 500
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Closed-set identification: every probe has a mate in the gallery."""
+
+    probes: list[Photo]
+    gallery: list[Photo]
+
+    @property
+    def photos(self) -> list[Photo]:
+        return [*self.probes, *self.gallery]
+
+
+def split(folder: Path, distractors: Path | None, probes: int, seed: int) -> Protocol:
+    """`probes` people of `folder` (one folder a person) with two photos or more, drawn by the seed, and one photo of
+    each; the gallery is the rest and `distractors`. InputError where nobody has two photos."""
+    by_person: dict[str, list[Photo]] = defaultdict(list)
+    for photo in data.people(folder):
+        by_person[photo.person].append(photo)
+    several = [person for person, photos in by_person.items() if len(photos) > 1]
+    if not several:
+        raise InputError(f"nobody in {folder} has two photos", "identification compares a photo with another one")
+    rng = np.random.default_rng(seed)
+    chosen = [several[at] for at in sorted(rng.permutation(len(several))[:probes])]
+    taken = [by_person[person][int(rng.integers(len(by_person[person])))] for person in chosen]
+    rest = [photo for photos in by_person.values() for photo in photos if photo not in set(taken)]
+    return Protocol(taken, rest + (data.singles(distractors) if distractors else []))
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Faces of original photos that the detector found: unit vectors (N, d), whose they are, and in which photo."""
+
+    vectors: NDArray[np.float32]
+    photos: list[Photo]
+
+    @property
+    def people(self) -> list[str]:
+        return [photo.person for photo in self.photos]
+
+
+def embed(photos: Sequence[Photo], detector: Detector, recogniser: Recogniser, cache: Cache, say: Say) -> Gallery:
+    """The central face of every photo in which the detector finds one."""
+
+    def one(photo: Photo) -> NDArray[np.float32]:
+        picture = data.read(photo.path)
+        face = central(detector.detect(picture), picture.shape)
+        cut = np.zeros((recogniser.size, recogniser.size, 3), np.uint8)
+        if face is not None:
+            cut = crop(picture, face.landmarks, recogniser)
+        return np.concatenate([[face is not None], recogniser.embed([cut])[0]]).astype(np.float32)
+
+    items = [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in photos]
+    depends = {"recogniser": recogniser.digest, "detector": detector.name, "code": code("detect", "networks")}
+    rows = cache.rows("embedding the gallery", items, one, say, **depends)
+    found = np.flatnonzero(rows[:, 0])
+    return Gallery(rows[found, 1:], [photos[int(at)] for at in found])
+
+
+def code(*modules: str) -> str:
+    """Digest of the source of modules of `ffem_chain.faces`, by their last names (where none is named, of all but those
+    that train): what was cached under another one is computed anew."""
+    files = sorted(Path(str(resources.files("ffem_chain.faces"))).rglob("*.py"), key=lambda path: path.name)
+    wanted = [path for path in files if path.stem in modules or not (modules or path.stem.startswith("train"))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in wanted)).hexdigest()[:16]
