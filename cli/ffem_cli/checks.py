@@ -112,6 +112,24 @@ def _faces(session: Session) -> Iterator[Finding]:
         yield Finding("faces", FAIL, f"there is no model {name!r}", "ffem config unset model, or install again")
         return
     yield Finding("faces", OK, f"torch and OpenCV are installed, model {name} is there")
+    yield from _plug_ins(session)
+
+
+def _plug_ins(session: Session) -> Iterator[Finding]:
+    """Third-party models that the settings ask for."""
+    from ffem_chain.faces import modelcache
+
+    folder = session.model_cache()
+    for setting in ("detector",):
+        name = session.config.text(setting)
+        if name not in {model.name for model in modelcache.KNOWN}:
+            continue
+        try:
+            modelcache.paths(name, folder)
+        except FfemError as error:
+            yield Finding(f"faces.{setting}", FAIL, error.message, error.hint)
+        else:
+            yield Finding(f"faces.{setting}", OK, f"{name} is in {folder}, and whole")
 
 
 def _tools(session: Session) -> Iterator[Finding]:

@@ -67,6 +67,7 @@ def test_a_vault_that_lacks_the_active_key(ready: Cli, tmp_path: Path) -> None:
         (("--from-block", "999999"), "registry", "fail", "from_block 999999 lies ahead"),
         (("--store", "http://127.0.0.1:9", "--timeout", "2"), "store", "fail", ""),
         (("--model", "ffem-9"), "faces", "fail", "there is no model 'ffem-9'"),
+        (("--detector", "yolo5face", "--model-cache", "nowhere"), "faces.detector", "fail", "not on this machine"),
         (("--wallet", "nobody"), "wallet", "fail", "there is no wallet 'nobody'"),
     ],
 )
