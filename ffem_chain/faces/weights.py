@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 
 from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces import weightsfile
+from ffem_chain.faces.fused import FusedFlow, FusedHaar, fuse
 from ffem_chain.faces.glow import Flow
-from ffem_chain.faces.haar import HaarGlow
 from ffem_chain.faces.refine import Refiner
 
 Faces = NDArray[np.uint8]
@@ -51,6 +51,12 @@ class Model:
         """Side m of the faces it takes, in pixels."""
         return int(self.flow.config.size)
 
+    @cached_property
+    def fused(self) -> FusedFlow:
+        """The flow as it runs: the same map without what only training needs."""
+        return fuse(self.flow)
+
+    @torch.inference_mode()
     def encode(self, faces: Faces, dither: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
         """uint8 (B, m, m, 3) RGB -> latents float64 (B, 3*m*m).
 
@@ -60,30 +66,31 @@ class Model:
         x = torch.from_numpy(np.ascontiguousarray(faces)).permute(0, 3, 1, 2).float()
         if dither is None:
             dither = np.random.default_rng().random(tuple(x.shape), dtype=np.float32)
-        return self.flow.encode((x + torch.from_numpy(dither)).clamp(max=_WHITEST) / 256).double().numpy()
+        return self.fused.encode((x + torch.from_numpy(dither)).clamp(max=_WHITEST) / 256).double().numpy()
 
+    @torch.inference_mode()
     def decode(self, latents: NDArray[np.float64], dither: NDArray[np.float32] | None = None) -> Faces:
         """Latents (B, 3*m*m) -> uint8 (B, m, m, 3) RGB. Coordinates that no face has give grey, never an error.
 
         With the `dither` of `encode` a pixel comes back exactly unless it is off by half a grey level; without it, one
         that is off at all may fall to its neighbour.
         """
-        faces = torch.nan_to_num(self.flow.decode(torch.from_numpy(latents).float()) * 256, nan=128.0)
+        faces = torch.nan_to_num(self.fused.decode(torch.from_numpy(latents).float()) * 256, nan=128.0)
         whole = faces.floor() if dither is None else (faces - torch.from_numpy(dither)).round()
         return _to_bytes(whole)
 
+    @torch.inference_mode()
     def draw(self, latents: NDArray[np.float64], temperature: float) -> Faces:
         """Fake faces uint8 (B, m, m, 3) of latents at a temperature in [0, 1]: cooled, decoded and, where the model has
         a refiner, refined. A function of these and the weights only."""
+        if self.refiner is None:
+            return self.decode(self.temper(latents, temperature))
         cooled = torch.from_numpy(self.temper(latents, temperature)).float()
-        with torch.no_grad():
-            if self.refiner is None:
-                return self.decode(self.temper(latents, temperature))
-            if isinstance(self.flow, HaarGlow):
-                average, noise = self.flow.decode_average(cooled)
-                faces = self.flow.details_over(self.refiner(torch.nan_to_num(average).clamp(0, 1)), noise)
-            else:
-                faces = self.refiner(torch.nan_to_num(self.flow.decode(cooled)).clamp(0, 1))
+        if isinstance(self.fused, FusedHaar):
+            average, noise = self.fused.decode_average(cooled)
+            faces = self.fused.details_over(self.refiner(torch.nan_to_num(average).clamp(0, 1)), noise)
+        else:
+            faces = self.refiner(torch.nan_to_num(self.fused.decode(cooled)).clamp(0, 1))
         return _to_bytes((torch.nan_to_num(faces) * 256).floor())
 
     def temper(self, latent: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -14,7 +14,8 @@ from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import encode
 from ffem_chain.faces.align import TEMPLATE
 from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.glow import Flow
+from ffem_chain.faces.glow import Flow, Glow, GlowConfig
+from ffem_chain.faces.haar import HaarConfig, HaarGlow
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys import tree
@@ -84,10 +85,11 @@ def psnr(a: Picture, b: Picture) -> float:
     return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
 
-def tiny_flow(flow: Flow) -> Flow:
-    """The flow with weights that are not those of its beginning, where it hardly does anything."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+def tiny_flow(config: GlowConfig | HaarConfig) -> Flow:
+    """A flow, the same in every run, with weights that are not those of its beginning, where it hardly does anything."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        flow = Glow(config) if isinstance(config, GlowConfig) else HaarGlow(config)
+        for name, parameter in flow.named_parameters():
+            parameter.add_((0.2 if ".couple." in name else 0.05) * torch.randn_like(parameter))
     return flow.eval()
