@@ -131,6 +131,8 @@ def test_a_plug_in_agrees_with_centerface(name: str, photo: Picture, detector: C
     (found,) = plug_in.detect(photo)
     assert found.box == pytest.approx(expected.box, abs=12)
     assert found.landmarks == pytest.approx(expected.landmarks, abs=8)
-    crowd = np.tile(cv2.resize(photo[20:240, 120:340], (80, 80), interpolation=cv2.INTER_AREA), (2, 12, 1))
+    crowd = np.tile(cv2.resize(photo[20:240, 120:340], (80, 80), interpolation=cv2.INTER_AREA), (2, 5, 1))
     centres = {(int(d.landmarks[2, 1] // 80), int(d.landmarks[2, 0] // 80)) for d in plug_in.detect(crowd)}
-    assert centres == {(row, column) for row in range(2) for column in range(12)}
+    assert centres == {(row, column) for row in range(2) for column in range(5)}
+    for shape in ((1, 1), (1, 700), (31, 33)):
+        assert plug_in.detect(np.full((*shape, 3), 99, np.uint8)) == []
