@@ -30,7 +30,7 @@ from ffem_chain.faces.tone import COARSE, Surroundings, canvas_grid, log, recolo
 Float = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 CANVAS = 256  # px
-_CHOICE = 6  # heads among which Z_enc chooses, at temperature 1
+_CHOICE = 16  # heads among which Z_enc chooses, at temperature 1
 _RIM_WEIGHT, _AGAIN = 1.0, 0.6  # of what is seen beside the box; for each time that the picture has the head
 _SKULL, _DEPTH = ((0.5, 0.45), (0.62, 0.85)), 0.8  # centre and half axes of what turns; its depth in half axes
 _FARTHEST_TURN = 33.0  # degrees; beyond it the cut-outs have nothing to show

@@ -20,12 +20,13 @@ from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import align, quantise
 from ffem_chain.faces.blend import add_grain, noise_level, reflect_rim
 from ffem_chain.faces.cover import around, smooth_fill
+from ffem_chain.faces.dither import dither
 from ffem_chain.faces.head import CANVAS, canvas_matrix, head
 from ffem_chain.faces.rotation import unrotate
 from ffem_chain.faces.tone import COARSE, Surroundings, matched
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.tree import geometry_key, rotation_key
+from ffem_chain.keys.tree import dither_key, geometry_key, rotation_key
 
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -127,7 +128,7 @@ def _fakes(capture: Capture, temperature: float, model: Model) -> Iterator[Pictu
     """Faces uint8 (m, m, 3) of the sealed ones, in their order; decoded together, since a batch costs less."""
     for at in range(0, len(capture.faces), _BATCH):
         batch = [_latent(capture, face.index) for face in capture.faces[at : at + _BATCH]]
-        yield from model.decode(model.temper(np.stack(batch), temperature))
+        yield from model.draw(np.stack(batch), temperature)
 
 
 def _fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int) -> None:
@@ -184,7 +185,8 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
     if not (0 < radius < 1000 * usual and np.abs(matrix).max() < _FARTHEST and scale > 1 / _FARTHEST):
         raise FormatError(f"the sealed geometry of face {index} makes no sense", "the exact layer opens without it")
     z = unrotate(_latent(capture, index), rotation_key(face_key), radius, head.rotation)
-    decoded = model.decode(z[None])[0].astype(np.float32)
+    noise = dither(dither_key(face_key), model.size)[None] if model.keyed_dither else None
+    decoded = model.decode(z[None], noise)[0].astype(np.float32)
     owner, out = _owner(capture), picture.copy()
     _fill(out, picture, owner, box, index)
     mine = (owner[box.rows, box.columns] == index).astype(np.float32)
