@@ -8,6 +8,7 @@ Its weights travel in the same file as the flow's, so the model id that a captur
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
@@ -49,8 +50,8 @@ class Refiner(nn.Module):
         self.config = config
         widths = config.widths
         self.enter = nn.Conv2d(12, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(4 * a, b, 1) for a, b in pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairwise(widths))
         self.before = nn.ModuleList(nn.Sequential(*(_Block(w) for _ in range(config.blocks))) for w in widths)
         self.after = nn.ModuleList(nn.Sequential(*(_Block(w) for _ in range(config.blocks))) for w in widths)
         self.leave = nn.Conv2d(widths[0], 12, 3, padding=1)

@@ -20,10 +20,11 @@ from ffem_chain.errors import InputError
 from ffem_chain.faces import align, quantise
 from ffem_chain.faces.cover import FLAT, around, latent_tile, smooth_fill
 from ffem_chain.faces.detect import Detection, Detector
+from ffem_chain.faces.dither import dither
 from ffem_chain.faces.rotation import rotate
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.tree import exact_key, geometry_key, key_commit, rotation_key
+from ffem_chain.keys.tree import dither_key, exact_key, geometry_key, key_commit, rotation_key
 
 Picture = NDArray[np.uint8]
 Owner = NDArray[np.int16]
@@ -118,9 +119,9 @@ def encrypt_faces(
     with _stage(stage, "encode"):
         openable = {index: face for index, face in enumerate(found) if face.sealed}
         faces = _aligned(picture, openable, owner, model.size)
-        latents = [z for at in range(0, len(faces), _BATCH) for z in model.encode(faces[at : at + _BATCH])]
-    with _stage(stage, "rotate"):
         keys = {index: face_key(index) for index in openable}
+        latents = _encode(faces, list(keys.values()), model)
+    with _stage(stage, "rotate"):
         rotated = {index: _rotate(z, keys[index], rotation) for index, z in zip(openable, latents, strict=True)}
     image, sealed = picture.copy(), []
     with _stage(stage, "exact"):
@@ -147,6 +148,17 @@ def _stage(stage: Stage, name: str) -> Iterator[None]:
             yield
         except cv2.error as error:
             raise RuntimeError(f"OpenCV failed in the stage {name}") from error
+
+
+def _encode(faces: Picture, keys: list[Secret], model: Model) -> list[NDArray[np.float64]]:
+    """Latents of uint8 (B, m, m, 3), each with the noise of its own key where the model asks for it."""
+    latents: list[NDArray[np.float64]] = []
+    for at in range(0, len(faces), _BATCH):
+        noise = None
+        if model.keyed_dither:
+            noise = np.stack([dither(dither_key(key), model.size) for key in keys[at : at + _BATCH]])
+        latents += list(model.encode(faces[at : at + _BATCH], noise))
+    return latents
 
 
 def _rotate(latent: NDArray[np.float64], key: Secret, name: str) -> tuple[bytes, NDArray[np.uint16], float]:

@@ -214,9 +214,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--clip", type=float, default=1.0, help="largest norm of a gradient")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument(
-        "--patience", type=int, default=10, help="checkpoints without better held-out bits before a stop"
-    )
+    parser.add_argument("--patience", type=int, default=10, help="stop after so many checkpoints without better bits")
     parser.add_argument("--mixed", action="store_true", help="the couplings' networks in bfloat16")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)

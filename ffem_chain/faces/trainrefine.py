@@ -168,11 +168,11 @@ def train(args: argparse.Namespace) -> None:
             _sheet(smooth, free[:24], args.run / "samples.png")
             state = {
                 "config": refiner.config.to_dict(),
-                "model": refiner.state_dict(),
                 "average": average,
                 "step": step,
             }
-            state |= {"judge": judge.state_dict(), "optimisers": [o.state_dict() for o in optimisers]}
+            state |= {"model": refiner.state_dict(), "judge": judge.state_dict()}
+            state |= {"optimisers": [o.state_dict() for o in optimisers]}
             save_atomically(state, checkpoint)
 
 

@@ -80,11 +80,12 @@ def test_a_neighbour_never_enters_a_latent(photo: Picture, model: Model) -> None
     from ffem_chain.faces import seal as sealing
 
     class Keeps:
-        size, model_id, glow = model.size, model.model_id, model.flow
+        size, model_id = model.size, model.model_id
+        frontalize, keyed_dither = model.frontalize, model.keyed_dither
 
-        def encode(self, faces: np.ndarray) -> np.ndarray:
+        def encode(self, faces: np.ndarray, dither: np.ndarray | None = None) -> np.ndarray:
             self.faces = faces.copy()
-            return model.encode(faces)
+            return model.encode(faces, dither)
 
     seen = []
     for picture in (photo, changed):

@@ -222,9 +222,10 @@ def test_an_interruption_withholds_the_picture(camera: Camera, small: Picture) -
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_a_flow_that_gives_nonsense_withholds_the_picture(value: float, camera: Camera, small: Picture) -> None:
     class Broken:
-        size, model_id, glow = camera.model.size, camera.model.model_id, camera.model.flow
+        size, model_id = camera.model.size, camera.model.model_id
+        frontalize = keyed_dither = False
 
-        def encode(self, faces: Picture) -> Picture:
+        def encode(self, faces: Picture, dither: Picture | None) -> Picture:
             return np.full((len(faces), 3 * 64 * 64), value)
 
     with pytest.raises(FfemError, match=r"stage 'rotate' failed.*withheld"):
