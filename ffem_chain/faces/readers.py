@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -18,9 +18,8 @@ from ffem_chain.capture.exact import check_face_key, open_geometry, ownership
 from ffem_chain.capture.model import PRECISIONS, Box, Capture, PublicFace
 from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import align, quantise
-from ffem_chain.faces.blend import add_grain, noise_level, reflect_rim
-from ffem_chain.faces.cover import around, smooth_fill
 from ffem_chain.faces.dither import dither
+from ffem_chain.faces.filling import fill, near
 from ffem_chain.faces.head import CANVAS, canvas_matrix, head
 from ffem_chain.faces.rotation import unrotate
 from ffem_chain.faces.tone import COARSE, Surroundings, matched
@@ -30,8 +29,9 @@ from ffem_chain.keys.tree import dither_key, geometry_key, rotation_key
 
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]
+Share = Callable[[Box], Float]  # of a tile, float32 (h, w)
 _SEEN = 128  # px at which the surroundings of a box are looked at
-_SOFT = 0.08  # of a box's shorter side, along what is visible
+_SOFT, _SOFTEST = 0.08, 64  # along what is visible: share of a box's shorter side, and px at most
 _BATCH = 16
 _TILE = 1024  # px; OpenCV warps no more than 32,767 a side
 _FARTHEST = 1e6  # px; an alignment beyond it is not one
@@ -63,27 +63,28 @@ def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -
         raise InputError(f"the temperature is between 0 and 1, not {temperature}")
     owner = _owner(capture)
     hidden, out = owner >= 0, picture.copy()
-    drawn = _heads(capture, picture, hidden, temperature, model)
     for index, public in enumerate(capture.public_faces):
-        _fill(out, picture, owner, public.box, index)
-    # the nearest head, which is the largest, last: it stands before the others
-    for public, canvas, matrix in sorted(drawn, key=lambda entry: abs(np.linalg.det(entry[2][:, :2])) * len(entry[1])):
-        share = _inside(hidden, public.box)
-        _paste(out, canvas[..., :3], canvas[..., 3:], matrix, public.box, share)
+        fill(out, picture, owner, public.box, index)
+    for public, canvas, matrix in _heads(capture, picture, hidden, temperature, model):
+        _paste(out, canvas[..., :3], canvas[..., 3:], matrix, public.box, _soft_rim(hidden, public.box))
     return out
 
 
 def _heads(
     capture: Capture, picture: Picture, hidden: NDArray[np.bool_], temperature: float, model: Model
 ) -> Iterator[tuple[PublicFace, Float, align.Matrix]]:
-    """Every sealed face's public part, its head float32 (s, s, 4) with coverage, and where that canvas lies."""
-    decoded, used = _fakes(capture, temperature, model), Counter[int]()
-    for face, public in zip(capture.faces, (f for f in capture.public_faces if f.sealed), strict=True):
-        matrix = canvas_matrix(align.public_matrix(public.alignment, model.size), model.size)
+    """Every sealed face's public part, its head float32 (s, s, 4) with coverage, and where that canvas lies. The
+    nearest, which is the largest, comes last: it stands before the others."""
+    public = [face for face in capture.public_faces if face.sealed]
+    order = sorted(range(len(public)), key=lambda at: public[at].alignment[2])
+    decoded, used = _fakes(capture, order, temperature, model), Counter[int]()
+    for at in order:
+        face, z = public[at], capture.faces[at].z
+        matrix = canvas_matrix(align.public_matrix(face.alignment, model.size), model.size)
         side = _canvas_side(matrix, model.size)
-        seen = _surroundings(picture, hidden, public.box, matrix, model.size)
-        drawn, mask = head(next(decoded), seen, face.z, temperature, (public.yaw, public.pitch), used, side)
-        yield public, np.dstack([matched(drawn, mask, seen), mask]), _finer(matrix, 2 * model.size / side)
+        seen = _surroundings(picture, hidden, face.box, matrix, model.size)
+        drawn, mask = head(next(decoded), seen, z, temperature, (face.yaw, face.pitch), used, side)
+        yield face, np.dstack([matched(drawn, mask, seen), mask]), _finer(matrix, 2 * model.size / side)
 
 
 def _canvas_side(matrix: align.Matrix, size: int) -> int:
@@ -103,7 +104,7 @@ def _finer(matrix: align.Matrix, factor: float) -> align.Matrix:
 def _surroundings(
     picture: Picture, hidden: NDArray[np.bool_], box: Box, matrix: align.Matrix, size: int
 ) -> Surroundings:
-    view = around(box, picture.shape[1], picture.shape[0])
+    view = near(box, picture.shape[1], picture.shape[0])
     shrink = min(1.0, _SEEN / max(view.width, view.height))
     to = (max(1, round(view.width * shrink)), max(1, round(view.height * shrink)))
     seen = (~hidden[view.rows, view.columns]).astype(np.uint8)
@@ -124,35 +125,20 @@ def _owner(capture: Capture) -> NDArray[np.int16]:
     return ownership([f.box for f in capture.public_faces], capture.manifest.width, capture.manifest.height)
 
 
-def _fakes(capture: Capture, temperature: float, model: Model) -> Iterator[Picture]:
-    """Faces uint8 (m, m, 3) of the sealed ones, in their order; decoded together, since a batch costs less."""
-    for at in range(0, len(capture.faces), _BATCH):
-        batch = [_latent(capture, face.index) for face in capture.faces[at : at + _BATCH]]
+def _fakes(capture: Capture, order: list[int], temperature: float, model: Model) -> Iterator[Picture]:
+    """Faces uint8 (m, m, 3) of the sealed ones in `order`; decoded together, since a batch costs less."""
+    for at in range(0, len(order), _BATCH):
+        batch = [_latent(capture, capture.faces[place].index) for place in order[at : at + _BATCH]]
         yield from model.draw(np.stack(batch), temperature)
 
 
-def _fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int) -> None:
-    """The pixels of face `index` in `out`, filled from what of `picture` is visible around its box: smooth, with the
-    picture's grain, and mirrored along the rim."""
-    mine = owner[box.rows, box.columns] == index
-    if not mine.any():
-        return
-    view = around(box, picture.shape[1], picture.shape[0])
-    part, hidden = picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0
-    filled = smooth_fill(part, hidden)
-    inner = Box(box.x - view.x, box.y - view.y, box.width, box.height)
-    add_grain(filled, noise_level(filled, ~hidden), inner)
-    reflect_rim(filled, part, hidden, inner)
-    out[box.rows, box.columns][mine] = filled[inner.rows, inner.columns][mine]
-
-
-def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Box, share: Float) -> None:
-    """Blends `face` float32 (s, s, 3) into the pixels of `box`, by its `mask` (s, s, 1) times `share` (h, w)."""
+def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Box, share: Share) -> None:
+    """Blends `face` float32 (s, s, 3) into the pixels of `box`, by its `mask` (s, s, 1) times `share` of a tile."""
     for y in range(0, box.height, _TILE):
         for x in range(0, box.width, _TILE):
             tile = Box(box.x + x, box.y + y, min(_TILE, box.width - x), min(_TILE, box.height - y))
             alpha = np.clip(align.warp_out(mask, matrix, tile), 0, 1).reshape(tile.height, tile.width)
-            alpha *= share[y : y + tile.height, x : x + tile.width]
+            alpha *= share(tile)
             if alpha.any():
                 region = out[tile.rows, tile.columns]
                 under = region.astype(np.float32)
@@ -160,13 +146,20 @@ def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Bo
                 region[...] = np.clip(under + 0.5, 0, 255).astype(np.uint8)
 
 
-def _inside(hidden: NDArray[np.bool_], box: Box) -> Float:
-    """1 well inside of what is hidden, falling to 0 towards what is visible: no square shows. float32 (h, w)."""
-    soft = max(2.0, _SOFT * min(box.width, box.height))
-    view = around(box, hidden.shape[1], hidden.shape[0], 2 / min(box.width, box.height))
-    distance = cv2.distanceTransform(hidden[view.rows, view.columns].astype(np.uint8), cv2.DIST_L2, 3)
-    inner = distance[box.y - view.y : box.bottom - view.y, box.x - view.x : box.right - view.x]
-    return np.asarray(np.clip(inner / soft, 0, 1), np.float32)
+def _soft_rim(hidden: NDArray[np.bool_], box: Box) -> Share:
+    """1 well inside of what is hidden, falling to 0 towards what is visible: no square shows. float32 (h, w) of a
+    tile."""
+    soft = float(np.clip(_SOFT * min(box.width, box.height), 2, _SOFTEST))
+
+    def share(tile: Box) -> Float:
+        margin = math.ceil(soft) + 1
+        y, x = max(0, tile.y - margin), max(0, tile.x - margin)
+        part = hidden[y : tile.bottom + margin, x : tile.right + margin].astype(np.uint8)
+        inner = Box(tile.x - x, tile.y - y, tile.width, tile.height)
+        distance = cv2.distanceTransform(part, cv2.DIST_L2, 3)[inner.rows, inner.columns]
+        return np.asarray(np.clip(distance / soft, 0, 1), np.float32)
+
+    return share
 
 
 def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, model: Model) -> Picture:
@@ -188,8 +181,11 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
     noise = dither(dither_key(face_key), model.size)[None] if model.keyed_dither else None
     decoded = model.decode(z[None], noise)[0].astype(np.float32)
     owner, out = _owner(capture), picture.copy()
-    _fill(out, picture, owner, box, index)
-    mine = (owner[box.rows, box.columns] == index).astype(np.float32)
+    fill(out, picture, owner, box, index)
+
+    def mine(tile: Box) -> Float:
+        return np.asarray(owner[tile.rows, tile.columns] == index, np.float32)
+
     _paste(out, decoded, _square_mask(head.size), matrix, box, mine)
     return out
 

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces.blend import add_grain, noise_level, pyramid_blend, reflect_rim
+from ffem_chain.faces.blend import pyramid_blend
 from ffem_chain.faces.cover import smooth_fill
+from ffem_chain.faces.filling import add_grain, near, noise_level, reflect_rim
 from ffem_chain.faces.seams import seam_ratio
 
 BOX = Box(40, 32, 48, 64)
@@ -77,10 +78,10 @@ def test_grain_is_measured_and_added() -> None:
     rng = np.random.default_rng(1)
     noise = rng.normal(120, 2.5, (SIDE, SIDE))[..., None] + np.zeros(3)
     visible = ~hole()
-    level = noise_level(noise.round().astype(np.uint8), visible)
+    level = noise_level(noise.round().astype(np.uint8), visible, BOX)
     assert 1.5 < level < 3.5
     even = np.full((SIDE, SIDE, 3), 120, np.uint8)
-    assert noise_level(even, visible) == 0
+    assert noise_level(even, visible, BOX) == 0
     add_grain(even, level, BOX)
     assert (even[visible] == 120).all()
     assert even[BOX.rows, BOX.columns].std() == pytest.approx(level, rel=0.2)
@@ -98,3 +99,11 @@ def test_seams() -> None:
     below = picture.copy()
     below[64:] //= 2
     assert seam_ratio(below, Box(0, 64, SIDE, 64)) > 2
+
+
+def test_what_is_looked_at_is_bounded_by_the_box() -> None:
+    """A box of 4 px by 60,000 must not cost the whole picture."""
+    assert near(Box(100, 0, 4, 60_000), 1000, 60_000).width == 20
+    for width, height in ((40, 40), (300, 40), (4, 900)):
+        view = near(Box(2000, 2000, width, height), 6000, 6000)
+        assert view.width * view.height < 6 * width * height + 60 * max(width, height)
