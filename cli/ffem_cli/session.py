@@ -212,8 +212,9 @@ class Session:
         given = self.config.text("model_cache")
         return Path(given).expanduser() if given else modelcache.default_folder()
 
-    def model(self, weights: Path | None = None) -> Model:
-        """The flow, or one from a file of weights. Raises MissingExtra where torch or OpenCV is not installed."""
+    def model(self, weights: Path | None = None, name: str | None = None) -> Model:
+        """The flow of the setting, of a `name` that a command's option gave, or from a file of weights. Raises
+        MissingExtra where torch or OpenCV is not installed."""
         with _faces_installed():
             import cv2  # noqa: F401 - needed as soon as the flow is
 
@@ -222,7 +223,7 @@ class Session:
             from ffem_chain.keys.files import read_file
 
             return load_bytes(read_file(weights, "weights", _LARGEST_WEIGHTS), weights.stem)
-        return load_model(self.config.text("model"))
+        return load_model(self._chosen("model", name))
 
     def detector(self, name: str | None = None) -> Detector:
         """What finds faces: `name` as a command's option gave it, or the setting. Raises MissingExtra like `model`, and

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ffem_cli import shell
+from ffem_cli.commands.exporting import export
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
 
@@ -18,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
     shell.command(group, "list", example="ffem models list --json", new_profile=True)(list_models)
     shell.command(group, "pull", example="ffem models pull facemesh", new_profile=True)(pull)
     shell.command(group, "import", example="ffem models import yolo5face_n0.5.onnx", new_profile=True)(import_files)
+    shell.command(group, "export", example="ffem models export --model ffem-64 --to graphs", new_profile=True)(export)
     app.add_typer(group)
 
 
