@@ -17,6 +17,7 @@ from ffem_cli.output import Output
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from ffem_chain.capture.model import Capture
     from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.rpc import Rpc
     from ffem_chain.faces.detect import Detector
@@ -224,6 +225,15 @@ class Session:
 
             return load_bytes(read_file(weights, "weights", _LARGEST_WEIGHTS), weights.stem)
         return load_model(self._chosen("model", name))
+
+    def model_of(self, capture: Capture) -> Model:
+        """The flow that sealed `capture`, whatever the setting says. Raises like `model`, and NotForMe where that model
+        is not shipped with this version."""
+        with _faces_installed():
+            import cv2  # noqa: F401 - needed as soon as the flow is
+
+            from ffem_chain.faces.weights import model_of
+        return model_of(capture.manifest.model_id)
 
     def detector(self, name: str | None = None) -> Detector:
         """What finds faces: `name` as a command's option gave it, or the setting. Raises MissingExtra like `model`, and

@@ -21,6 +21,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 ProfileOption = Annotated[
     str | None, typer.Option("--profile", "-p", metavar="NAME", help="Section of config.toml to use.")
 ]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="The flow that encodes faces: ffem-64 or ffem-128.")
+]
 DetectorOption = Annotated[
     str | None, typer.Option("--detector", metavar="NAME", help="What finds faces: centerface, yolo5face or scrfd.")
 ]

@@ -9,24 +9,29 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from ffem_chain.errors import FormatError, InputError
+from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import weightsfile
 from ffem_chain.faces.fused import FusedFlow, FusedHaar, fuse
 from ffem_chain.faces.glow import Flow
+from ffem_chain.faces.haar import HaarGlow
 from ffem_chain.faces.refine import Refiner
 
 Faces = NDArray[np.uint8]
 DEFAULT_MODEL = "ffem-64"
 # OpenMP waits busily: where anything else runs, the last core costs ten times what it gives
 _THREADS = max(1, (os.cpu_count() or 1) // 2)
+_DATA, _SUFFIX = resources.files("ffem_chain.faces").joinpath("data"), ".safetensors"
+_FUSED: WeakKeyDictionary[Flow, FusedFlow] = WeakKeyDictionary()
+_DETAILS_WARMER = 1.4
 _WHITEST = 255.999  # grey level; the flow's faces lie below 256
 
 
@@ -51,10 +56,13 @@ class Model:
         """Side m of the faces it takes, in pixels."""
         return int(self.flow.config.size)
 
-    @cached_property
+    @property
     def fused(self) -> FusedFlow:
-        """The flow as it runs: the same map without what only training needs."""
-        return fuse(self.flow)
+        """The flow as it runs: the same map without what only training needs. Made once for a flow, whose weights must
+        not change any more."""
+        if self.flow not in _FUSED:
+            _FUSED[self.flow] = fuse(self.flow)
+        return _FUSED[self.flow]
 
     @torch.inference_mode()
     def encode(self, faces: Faces, dither: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
@@ -94,11 +102,14 @@ class Model:
         return _to_bytes((torch.nan_to_num(faces) * 256).floor())
 
     def temper(self, latent: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-        """Latent (..., n) times a temperature in [0, 1], fine levels cooler than coarse ones."""
-        out = latent * temperature
-        levels = len(self.flow.level_slices)
-        for level, where in enumerate(self.flow.level_slices):
-            out[..., where] *= 0.6 + 0.4 * level / max(1, levels - 1)
+        """Latent (..., n) times a temperature in [0, 1]; within a Glow, fine levels cooler than coarse ones. Details
+        over an average are warmer: they are seldom wrong, and cold ones are a blur."""
+        out, slices = latent * temperature, self.flow.level_slices
+        if isinstance(self.flow, HaarGlow):
+            details, slices = slices[0], slices[1:]
+            out[..., details] = latent[..., details] * min(1.0, _DETAILS_WARMER * temperature)
+        for level, where in enumerate(slices):
+            out[..., where] *= 0.6 + 0.4 * level / max(1, len(slices) - 1)
         return out
 
 
@@ -132,14 +143,33 @@ def load_model(name: str = DEFAULT_MODEL) -> Model:
     return _shipped(name)
 
 
+def model_of(model_id: bytes) -> Model:
+    """The shipped model whose weights have this sha256, as a capture's manifest names it. NotForMe where none has."""
+    for name in model_names():
+        if _digest(name) == model_id:
+            return load_model(name)
+    raise NotForMe(
+        f"the capture was sealed with a model that is not installed: {model_id.hex()[:16]}",
+        "the exact layer opens without a model; for fakes install the version of ffem-chain that has that model",
+    )
+
+
+@cache
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(_DATA.joinpath(name + _SUFFIX).read_bytes()).digest()
+
+
+def model_names() -> list[str]:
+    """Names of the models that are shipped with the library."""
+    return sorted(entry.name.removesuffix(_SUFFIX) for entry in _DATA.iterdir() if entry.name.endswith(_SUFFIX))
+
+
 @cache
 def _shipped(name: str) -> Model:
     torch.set_num_threads(min(_THREADS, torch.get_num_threads()))
-    data = resources.files("ffem_chain.faces").joinpath("data")
-    names = sorted(entry.name.removesuffix(".safetensors") for entry in data.iterdir() if "safetensors" in entry.name)
-    if name not in names:
-        raise InputError(f"there is no model {name}", f"models: {', '.join(names)}")
-    return load_bytes(data.joinpath(f"{name}.safetensors").read_bytes(), name)
+    if name not in model_names():
+        raise InputError(f"there is no model {name}", f"models: {', '.join(model_names())}")
+    return load_bytes(_DATA.joinpath(name + _SUFFIX).read_bytes(), name)
 
 
 def radius_ratio(latent: NDArray[np.float64]) -> float:

@@ -37,6 +37,7 @@ def demo(
     store: Annotated[
         StoreKind, typer.Option("--store", help="A folder, or an IPFS daemon of the demo's own.")
     ] = StoreKind.LOCAL,
+    model: shell.ModelOption = None,
     detector: shell.DetectorOption = None,
 ) -> Answer:
     """Watch one photo go all the way: sealed, registered, granted, released, opened, revoked, audited.
@@ -53,7 +54,7 @@ def demo(
     start = time.monotonic()
     folder = Folder(out, NAMES)
     picture = _read(photo)
-    story, document = play(session, picture, store.value, detector)
+    story, document = play(session, picture, store.value, detector, model)
     report = plain(document.pop("audit"))
     document = {"photo": str(photo) if photo else "astronaut (scikit-image, public domain)", **document}
     with session.out.progress() as say:

@@ -118,7 +118,7 @@ def open_capture(
     recipient = session.recipient()
     event, found = _load(session, recipient, capture, in_album)
     plan = _plan(recipient, event, found, face)
-    model = session.model() if flow else None
+    model = session.model_of(found) if flow else None
     requests = [opener.ask(recipient, part) for part in plan.parts]
     seconds = session.config.number("wait") if wait is None else wait
     with session.out.progress() as say:
@@ -187,7 +187,7 @@ def fake(
     registry = session.registry()
     event = lookup.capture_on_chain(registry, capture, in_album)
     found = load_capture(registry, session.store(), event.album, event.uid)
-    model = session.model()
+    model = session.model_of(found)
     from ffem_chain.faces.readers import fake as draw
 
     pictures.write_out(out, encode(draw(found, pictures.pixels_of(found), temperature, model)), force=force)

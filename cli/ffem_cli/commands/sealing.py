@@ -59,6 +59,7 @@ def seal(
     photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or HEIC.")] = None,
     album: Annotated[str | None, typer.Option("--album", "-a", help="Name or id of the album.")] = None,
     rotation: Annotated[str | None, typer.Option("--rotation", help="sphere or block.")] = None,
+    model: shell.ModelOption = None,
     detector: shell.DetectorOption = None,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep date, camera model and exposure; never place or thumbnail.")
@@ -108,7 +109,7 @@ def seal(
             allow_no_faces=allow_no_faces,
             offline=offline,
             export=export,
-            model=session.model(),
+            model=session.model(name=model),
             detector=session.detector(detector),
         )
         _seal_all(session, work, photos, outcomes, failures)

@@ -25,14 +25,16 @@ NAMES = {
 }
 
 
-def play(session: Session, picture: Picture, store: str, detector: str | None = None) -> tuple[Story, dict[str, Any]]:
+def play(
+    session: Session, picture: Picture, store: str, detector: str | None = None, model: str | None = None
+) -> tuple[Story, dict[str, Any]]:
     """All acts on a world of their own, which is gone at the end; the story and its document."""
     teller = Teller(session.out)
     teller.line("One photo from the camera to the audit. Everything runs on this machine, in a temporary folder.")
     with Sandbox(store) as box:
         with teller.act("world", "A chain, a registry and a store") as act:
             act.working("loading the face detector and the flow")
-            model, finder = session.model(), session.detector(detector)
+            flow, finder = session.model(name=model), session.detector(detector)
             reader = box.reader()
             act.say(
                 f"Anvil at {box.url}, chain {reader.rpc.chain_id}; registry {box.address}",
@@ -42,7 +44,7 @@ def play(session: Session, picture: Picture, store: str, detector: str | None = 
                 deployment=reader.deployment_id,
                 store=store,
             )
-        story = Story(teller, box, model, finder, picture)
+        story = Story(teller, box, flow, finder, picture)
         keeper = story.people()
         with keeping(keeper):
             story.seal()
