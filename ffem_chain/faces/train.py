@@ -168,7 +168,7 @@ def train(args: argparse.Namespace) -> None:
             model.train()
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, args.steps, args.rate)
-            x = batch(faces, training, args.batch, args.seed, step).to(device)
+            x = batch(faces, training, args.batch, args.seed, step, args.jittered).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=args.mixed):
                 loss = part.bits(model, x, np.random.default_rng([args.seed, step, 1])).mean()
             optimiser.zero_grad(set_to_none=True)
@@ -215,6 +215,9 @@ def main() -> None:
     parser.add_argument("--clip", type=float, default=1.0, help="largest norm of a gradient")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--patience", type=int, default=10, help="stop after so many checkpoints without better bits")
+    parser.add_argument(
+        "--jittered", type=float, default=0.5, help="share of faces that are scaled, shifted, recoloured"
+    )
     parser.add_argument("--mixed", action="store_true", help="the couplings' networks in bfloat16")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,8 +1,8 @@
 """Training pictures: a folder of aligned faces as one array, and batches as a camera would give them.
 
 A batch depends on the seed and the step alone, so a resumed run sees what an uninterrupted one would. Faces are
-mirrored, and half of them scaled, shifted and recoloured a little; then they are 8-bit again, and get uniform noise of
-one grey level (dequantisation, Theis et al. 2016). Encoding draws the same noise, so latents keep a Gaussian's norm.
+mirrored, and a share of them scaled, shifted and recoloured a little; then they are 8-bit again, and get uniform noise
+of one grey level (dequantisation, Theis et al. 2016). Encoding draws the same noise, so latents keep a Gaussian's norm.
 """
 
 from __future__ import annotations
@@ -74,14 +74,17 @@ def dequantise(faces: Faces, generator: torch.Generator | None = None) -> torch.
     return add_noise(to_tensor(faces), generator)
 
 
-def batch(faces: Faces, among: NDArray[np.intp], count: int, seed: int, step: int) -> torch.Tensor:
-    """`count` faces of `among`, float32 (count, 3, m, m) in [0, 1), the same for the same seed and step."""
+def batch(
+    faces: Faces, among: NDArray[np.intp], count: int, seed: int, step: int, jittered: float = 0.5
+) -> torch.Tensor:
+    """`count` faces of `among`, float32 (count, 3, m, m) in [0, 1), the same for the same seed and step. A share
+    `jittered` of them is scaled, shifted and recoloured."""
     rng = np.random.default_rng([seed, step])
     chosen = faces[np.sort(rng.choice(among, count, replace=False))].copy()
     flip = rng.random(count) < 0.5
     chosen[flip] = chosen[flip][:, :, ::-1]
     x = to_tensor(chosen)
-    moved = torch.from_numpy(rng.random(count) < 0.5)
+    moved = torch.from_numpy(rng.random(count) < jittered)
     draw = torch.from_numpy(rng.uniform(-1, 1, (count, 7)).astype(np.float32))
     x[moved] = _jittered(x[moved], draw[moved])
     return add_noise(x, torch.Generator().manual_seed(int(rng.integers(1 << 62))))

@@ -123,7 +123,9 @@ def _read(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def from_checkpoints(whole: Path | None, base: Path | None, details: Path | None, refiner: Path | None) -> bytes:
+def from_checkpoints(
+    features: tuple[str, ...], whole: Path | None, base: Path | None, details: Path | None, refiner: Path | None
+) -> bytes:
     """The file for a flow trained as a whole, or for a base and details, with the averaged weights of each."""
     flow: Flow
     if whole is not None:
@@ -145,7 +147,7 @@ def from_checkpoints(whole: Path | None, base: Path | None, details: Path | None
         kept = _read(refiner)
         sharper = Refiner(RefinerConfig.from_dict(kept["config"]))
         sharper.load_state_dict(kept["average"])
-    return dump(flow, state["step"], sharper, FEATURES)
+    return dump(flow, state["step"], sharper, features)
 
 
 def main() -> None:
@@ -153,8 +155,9 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     for name in ("whole", "base", "details", "refiner"):
         parser.add_argument(f"--{name}", type=Path, help="a checkpoint of that part")
+    parser.add_argument("--features", nargs="*", default=FEATURES, choices=FEATURES, help="what readers do (both)")
     args = parser.parse_args()
-    data = from_checkpoints(args.whole, args.base, args.details, args.refiner)
+    data = from_checkpoints(tuple(args.features), args.whole, args.base, args.details, args.refiner)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_bytes(data)
     print(hashlib.sha256(data).hexdigest())

@@ -20,7 +20,7 @@ from ffem_chain.faces.haar import HaarConfig, HaarGlow
 from ffem_chain.faces.refine import Refiner, RefinerConfig
 from ffem_chain.faces.traindata import dequantise
 from ffem_chain.faces.weights import Model, load_bytes, load_model, radius_ratio
-from ffem_chain.faces.weightsfile import dump, from_checkpoints
+from ffem_chain.faces.weightsfile import FEATURES, dump, from_checkpoints
 from ffem_chain.keys.secret import Secret
 
 from .support import Picture, psnr
@@ -131,7 +131,7 @@ def test_a_flow_of_two_parts_and_its_refiner_are_put_together(tmp_path: Path) ->
     paths = {name: tmp_path / name for name in parts}
     for name, part in parts.items():
         torch.save({"config": configs[name].to_dict(), "average": part.state_dict(), "step": 3}, paths[name])
-    loaded = load_bytes(from_checkpoints(None, paths["base"], paths["details"], paths["refiner"]), "tiny")
+    loaded = load_bytes(from_checkpoints(FEATURES, None, paths["base"], paths["details"], paths["refiner"]), "tiny")
     assert (loaded.size, loaded.steps, loaded.frontalize, loaded.keyed_dither) == (16, 3, True, True)
     x = torch.rand(2, 3, 16, 16)
     assert (loaded.flow.encode(x) - flow.encode(x)).abs().max() < 0.1
