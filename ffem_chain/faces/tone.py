@@ -20,7 +20,7 @@ _MOST_SHIFT, _MOST_SPREAD = 0.6, 1.5  # of a head's colours to the face's: in lo
 _LIGHT, _MOST_LIGHT, _TINT, _MOST_TINT, _CONTRAST, _MOST_CONTRAST = 0.3, 0.3, 0.15, 0.06, 0.25, 1.15
 _GREY = 0.02  # mean chroma in log below which surroundings count as colourless
 # likewise to the skin of the neck, which lies in the chin's shade; the share of its place that makes it sure
-_TONE, _MOST_TONE, _SHADE, _SURE = 0.65, 0.7, 0.12, 0.2
+_TONE, _MOST_TONE, _MOST_HUE, _SHADE, _SURE = 0.65, 0.7, 0.1, 0.12, 0.2
 
 
 def canvas_grid(side: int) -> tuple[Float, Float]:
@@ -80,6 +80,9 @@ def toned(face: Picture, mask: Float, seen: Surroundings) -> Picture:
     ours = log(face)
     mean = (ours * mask).sum(axis=(0, 1)) / mask.sum()
     shift = np.clip(_TONE * sure * (colour + _SHADE - mean), -_MOST_TONE, _MOST_TONE)
+    # what passes for skin may be cloth: brightness is taken over, little of the hue
+    lighter = shift.mean()
+    shift = lighter + np.clip(shift - lighter, -_MOST_HUE, _MOST_HUE)
     return np.asarray(np.clip(np.exp(ours + shift) - 7.5, 0, 255), np.uint8)
 
 
