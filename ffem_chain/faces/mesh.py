@@ -24,7 +24,6 @@ FACE = 468  # the points that FaceMesh knows come first
 # points of FaceMesh: corners of the eye on the picture's left, of the other; the nose tip is between two; mouth corners
 EYES, NOSE, MOUTH = ((33, 133), (263, 362)), (1, 4), (61, 291)
 PIVOT = np.array([*align.TEMPLATE.mean(axis=0) * (0, 1) + (0.5, 0), 0.0])
-_ROUNDS = 25
 
 
 @dataclass(frozen=True)
@@ -83,20 +82,21 @@ def procrustes(source: Points, target: Points) -> tuple[float, Points, Points]:
     return scale, turn, target.mean(axis=0) - scale * turn @ source.mean(axis=0)
 
 
-def rigid(points: Points) -> Points:
-    """Rotation (3, 3) of the shape that explains 468 points (468, 3) of a face best, by their x and y alone.
+def pose_of(points: Points) -> tuple[float, float, float]:
+    """(yaw, pitch, roll) in degrees of the shape that explains the x and y of 468 points (468, 2 or more) of a face.
 
-    Scaled orthography; the depth is completed from the fit and the fit repeated, beginning with the depth given.
+    Weak perspective: the best affine map of the shape is taken apart. Yaw and pitch are how far depth moves a point
+    against how far it moves with its place in the face, axis by axis, so that a long or a wide face looks neither up nor
+    aside.
     """
     shape = mesh().points[:FACE]
-    a, b = shape - shape.mean(axis=0), points - points.mean(axis=0)
-    scale, turn, _ = procrustes(a, b)
-    for _ in range(_ROUNDS):
-        b[:, 2] = scale * (a @ turn.T)[:, 2]
-        _, turn, _ = procrustes(a, b)
-        flat = (a @ turn.T)[:, :2]
-        scale = float((flat * b[:, :2]).sum() / (flat * flat).sum())
-    return turn
+    across, down = np.linalg.lstsq(shape - shape.mean(axis=0), (points - points.mean(axis=0))[:, :2], rcond=None)[0].T
+    roll = math.atan2(down[0], across[0])
+    cosine, sine = math.cos(roll), math.sin(roll)
+    across, down = cosine * across + sine * down, cosine * down - sine * across
+    pitch = math.atan2(down[2], down[1])
+    yaw = math.atan2(-across[2], across[0] * math.cos(pitch))
+    return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
 def placed(points: Points, seen: Points, yaw: float, pitch: float, size: int) -> align.Matrix:
