@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ffem_chain.capture.model import Box
 from ffem_chain.faces.align import Matrix
 from ffem_chain.faces.blend import pyramid_blend
+from ffem_chain.faces.frontal import allowed, lay_back
 from ffem_chain.faces.tone import COARSE, Surroundings, canvas_grid, log, recoloured, toned
 
 Float = NDArray[np.float32]
@@ -32,8 +34,8 @@ Picture = NDArray[np.uint8]
 CANVAS = 256  # px
 _CHOICE = 16  # heads among which Z_enc chooses, at temperature 1
 _RIM_WEIGHT, _AGAIN = 1.0, 0.6  # of what is seen beside the box; for each time that the picture has the head
-_SKULL, _DEPTH = ((0.5, 0.45), (0.62, 0.85)), 0.8  # centre and half axes of what turns; its depth in half axes
-_FARTHEST_TURN = 33.0  # degrees; beyond it the cut-outs have nothing to show
+_SKULL, _DEPTH = ((0.5, 0.45), (0.62, 0.85)), (0.8, 0.5)  # centre and half axes of what turns; its depth in these
+_MOST_YAW, _MOST_PITCH = 33.0, 21.0  # degrees; beyond them the cut-outs have nothing to show
 
 
 def ellipse(x: Float, y: Float, centre: tuple[float, float], half: tuple[float, float]) -> Float:
@@ -61,8 +63,8 @@ def _library() -> tuple[Picture, Float, Float]:
     data = resources.files("ffem_chain.faces").joinpath("data", "heads-1.webp").read_bytes()
     heads = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")).reshape(-1, CANVAS, CANVAS, 4).copy()
     _, y = canvas_grid(CANVAS)
-    # the neck ends where the box does; below it are the clothes of the picture
-    heads[..., 3] = (heads[..., 3] * _ramp((1.28 - y) / 0.16)).astype(np.uint8)
+    # the neck ends where the box does, above the clothes of the picture; high hair ends softly
+    heads[..., 3] = (heads[..., 3] * _ramp((1.28 - y) / 0.16) * _ramp((y + 0.5) / 0.06)).astype(np.uint8)
     coarse = np.stack([cv2.resize(head, (COARSE, COARSE), interpolation=cv2.INTER_AREA) for head in heads])
     coarse = np.concatenate([coarse, coarse[:, :, ::-1]])
     return heads, log(coarse[..., :3]), coarse[..., 3].astype(np.float32) / np.float32(255)
@@ -97,10 +99,13 @@ def _choose(face: Picture, seen: Surroundings, z: bytes, temperature: float, use
     return heads[chosen] if chosen < len(heads) else heads[chosen - len(heads), :, ::-1]
 
 
+def _within(angle: float, most: float) -> float:
+    return max(-most, min(most, angle))
+
+
 def turned(canvas: Float, yaw: float, pitch: float) -> Float:
-    """A frontal canvas float32 (s, s, c) as it looks turned by `yaw` and `pitch` degrees (signs as in `align`), at most
-    33 each way."""
-    yaw, pitch = (max(-_FARTHEST_TURN, min(_FARTHEST_TURN, angle)) for angle in (yaw, pitch))
+    """A frontal canvas float32 (s, s, c) as it looks turned by `yaw` and `pitch` degrees (signs as in `align`). Beyond
+    its border it is empty."""
     if yaw == 0 and pitch == 0:
         return canvas
     side = len(canvas)
@@ -108,11 +113,11 @@ def turned(canvas: Float, yaw: float, pitch: float) -> Float:
     centre, (rx, ry) = _SKULL
     # parallax of a dome whose rim lies behind the face: the face stays on its alignment, the rest moves against it
     behind = np.minimum(1, ellipse(x, y, centre, (rx, ry)) ** 2)
-    source_x = x + behind * np.float32(_DEPTH * rx * math.sin(math.radians(yaw)))
-    source_y = y - behind * np.float32(_DEPTH * ry * math.sin(math.radians(pitch)))
+    source_x = x + behind * np.float32(_DEPTH[0] * rx * math.sin(math.radians(yaw)))
+    source_y = y - behind * np.float32(_DEPTH[1] * ry * math.sin(math.radians(pitch)))
     to_px = side / 2
     maps = [((source + 0.5) * to_px - 0.5).astype(np.float32) for source in (source_x, source_y)]
-    warped = cv2.remap(canvas, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(canvas, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(warped, np.float32).reshape(canvas.shape)
 
 
@@ -124,12 +129,16 @@ def head(
     angles: tuple[float, float],
     used: Counter[int],
     side: int = CANVAS,
+    *,
+    frontal: bool = False,
 ) -> tuple[Float, Float]:
     """A decoded face uint8 (m, m, 3) -> (head float32 (side, side, 3), its coverage float32 (side, side, 1)).
 
-    `angles` are yaw and pitch in degrees; `used` counts the heads of a picture, so that they differ. Equal arguments
-    give equal heads; at temperature 0, `z` does not matter.
+    `angles` are yaw and pitch in degrees, shown up to 33 and 21; `used` counts the heads of a picture, so that they
+    differ. A `frontal` face is turned by the mesh, where the mesh allows these angles. Equal arguments, equal heads; at
+    temperature 0, `z` does not matter.
     """
+    public, angles = (*angles, 0.0), (_within(angles[0], _MOST_YAW), _within(angles[1], _MOST_PITCH))
     face = toned(face, _inner_mask(len(face)), seen)
     chosen = _choose(face, seen, z, temperature, used)
     how = cv2.INTER_AREA if side < CANVAS else cv2.INTER_CUBIC
@@ -140,7 +149,18 @@ def head(
     margin = (half // 2, half - half // 2)
     placed = np.asarray(cv2.copyMakeBorder(square, *margin, *margin, cv2.BORDER_REPLICATE), np.float32)
     mask = _face_mask(side)
-    drawn = pyramid_blend(placed, recoloured(canvas[..., :3], placed, mask), mask)
-    drawn = np.clip(drawn, 0, 255)
-    both = turned(np.dstack([drawn, canvas[..., 3:] / 255]), *angles)
-    return both[..., :3], both[..., 3:]
+    under = turned(np.dstack([recoloured(canvas[..., :3], placed, mask), canvas[..., 3:] / 255]), *angles)
+    if frontal and allowed(public):
+        placed, mask = _turned_face(square, angles, side)
+    else:
+        placed, mask = turned(placed, *angles), turned(mask[..., None], *angles)[..., 0]
+    return np.clip(pyramid_blend(placed, under[..., :3], mask), 0, 255), under[..., 3:]
+
+
+def _turned_face(square: Float, angles: tuple[float, float], side: int) -> tuple[Float, Float]:
+    """A frontal face float32 (s/2, s/2, 3) on the canvas as the mesh turns it, and its oval (s, s)."""
+    half = len(square)
+    matrix = np.array([[1.0, 0, half // 2], [0, 1.0, half // 2]])
+    oval = _face_mask(side)[half // 2 : half // 2 + half, half // 2 : half // 2 + half]
+    laid, covers = lay_back(np.dstack([square, oval * 255]), matrix, (*angles, 0.0), Box(0, 0, side, side))
+    return laid[..., :3], np.clip(laid[..., 3] / 255 * covers[..., 0], 0, 1)

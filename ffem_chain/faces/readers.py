@@ -20,6 +20,7 @@ from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.faces import align, quantise
 from ffem_chain.faces.dither import dither
 from ffem_chain.faces.filling import fill, near
+from ffem_chain.faces.frontal import allowed, lay_back
 from ffem_chain.faces.head import CANVAS, canvas_matrix, head
 from ffem_chain.faces.rotation import unrotate
 from ffem_chain.faces.tone import COARSE, Surroundings, matched
@@ -30,6 +31,7 @@ from ffem_chain.keys.tree import dither_key, geometry_key, rotation_key
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]
 Share = Callable[[Box], Float]  # of a tile, float32 (h, w)
+Layer = Callable[[Box], tuple[Float, Float]]
 _SEEN = 128  # px at which the surroundings of a box are looked at
 _SOFT, _SOFTEST = 0.08, 64  # along what is visible: share of a box's shorter side, and px at most
 _BATCH = 16
@@ -66,8 +68,18 @@ def fake(capture: Capture, picture: Picture, temperature: float, model: Model) -
     for index, public in enumerate(capture.public_faces):
         fill(out, picture, owner, public.box, index)
     for public, canvas, matrix in _heads(capture, picture, hidden, temperature, model):
-        _paste(out, canvas[..., :3], canvas[..., 3:], matrix, public.box, _soft_rim(hidden, public.box))
+        _paste(out, _layer(canvas, matrix), public.box, _soft_rim(hidden, public.box))
     return out
+
+
+def _layer(canvas: Float, matrix: align.Matrix) -> Layer:
+    """A canvas float32 (s, s, 4), the fourth its coverage, as it lies over a tile."""
+
+    def lay(tile: Box) -> tuple[Float, Float]:
+        laid = align.warp_out(canvas, matrix, tile)
+        return laid[..., :3], laid[..., 3:]
+
+    return lay
 
 
 def _heads(
@@ -83,7 +95,9 @@ def _heads(
         matrix = canvas_matrix(align.public_matrix(face.alignment, model.size), model.size)
         side = _canvas_side(matrix, model.size)
         seen = _surroundings(picture, hidden, face.box, matrix, model.size)
-        drawn, mask = head(next(decoded), seen, z, temperature, (face.yaw, face.pitch), used, side)
+        drawn, mask = head(
+            next(decoded), seen, z, temperature, (face.yaw, face.pitch), used, side, frontal=model.frontalize
+        )
         yield face, np.dstack([matched(drawn, mask, seen), mask]), _finer(matrix, 2 * model.size / side)
 
 
@@ -132,18 +146,17 @@ def _fakes(capture: Capture, order: list[int], temperature: float, model: Model)
         yield from model.draw(np.stack(batch), temperature)
 
 
-def _paste(out: Picture, face: Float, mask: Float, matrix: align.Matrix, box: Box, share: Share) -> None:
-    """Blends `face` float32 (s, s, 3) into the pixels of `box`, by its `mask` (s, s, 1) times `share` of a tile."""
+def _paste(out: Picture, lay: Layer, box: Box, share: Share) -> None:
+    """Blends what `lay` gives for a tile, colours (h, w, 3) and coverage (h, w, 1), times `share`, into `box`."""
     for y in range(0, box.height, _TILE):
         for x in range(0, box.width, _TILE):
             tile = Box(box.x + x, box.y + y, min(_TILE, box.width - x), min(_TILE, box.height - y))
-            alpha = np.clip(align.warp_out(mask, matrix, tile), 0, 1).reshape(tile.height, tile.width)
-            alpha *= share(tile)
+            colours, alpha = lay(tile)
+            alpha = np.clip(alpha, 0, 1) * share(tile)[..., None]
             if alpha.any():
                 region = out[tile.rows, tile.columns]
-                under = region.astype(np.float32)
-                under += alpha[..., None] * (align.warp_out(face, matrix, tile) - under)
-                region[...] = np.clip(under + 0.5, 0, 255).astype(np.uint8)
+                blended = region + alpha * (colours - region)
+                region[...] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
 
 
 def _soft_rim(hidden: NDArray[np.bool_], box: Box) -> Share:
@@ -172,10 +185,13 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
     check_face_key(capture, index, face_key)
     head, face, box = capture.manifest, capture.face(index), capture.public_faces[index].box
     values = open_geometry(geometry_key(face_key), face.geometry_nonce, face.geometry, head.uid, index)
-    radius, matrix = values[0], np.array(values[5:11]).reshape(2, 3)
+    radius, matrix, angles = values[0], np.array(values[5:11]).reshape(2, 3), (values[11], values[12], values[13])
+    if not model.frontalize:
+        angles = (0.0, 0.0, 0.0)
     usual = math.sqrt(3) * head.size
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
-    if not (0 < radius < 1000 * usual and np.abs(matrix).max() < _FARTHEST and scale > 1 / _FARTHEST):
+    sane = 0 < radius < 1000 * usual and np.abs(matrix).max() < _FARTHEST and scale > 1 / _FARTHEST
+    if not (sane and allowed(angles)):
         raise FormatError(f"the sealed geometry of face {index} makes no sense", "the exact layer opens without it")
     z = unrotate(_latent(capture, index), rotation_key(face_key), radius, head.rotation)
     noise = dither(dither_key(face_key), model.size)[None] if model.keyed_dither else None
@@ -186,12 +202,5 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
     def mine(tile: Box) -> Float:
         return np.asarray(owner[tile.rows, tile.columns] == index, np.float32)
 
-    _paste(out, decoded, _square_mask(head.size), matrix, box, mine)
+    _paste(out, lambda tile: lay_back(decoded, matrix, angles, tile), box, mine)
     return out
-
-
-def _square_mask(size: int) -> Float:
-    """The model's square, soft at its rim, float32 (m, m, 1)."""
-    from_rim = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32)
-    rim = np.clip((from_rim + 0.5) / (0.06 * size), 0, 1)
-    return np.asarray(np.minimum(rim[:, None], rim[None, :])[..., None], np.float32)

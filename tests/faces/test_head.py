@@ -69,7 +69,26 @@ def test_turning_moves_what_lies_behind_the_face_against_it() -> None:
         )  # fmt: skip
         assert sign * (after - before) > 1
     assert turned(canvas, 0, 0) is canvas
-    assert np.array_equal(turned(canvas, 90, 0), turned(canvas, 33, 0))
+    far, farther = (head(FACE, GREY, Z, 0.5, (yaw, 0), Counter())[0] for yaw in (33, 90))
+    assert np.array_equal(far, farther)
+
+
+@pytest.mark.parametrize(("angles", "axis", "sign"), [((30, 0), 1, 1), ((-30, 0), 1, -1), ((0, 21), 0, -1)])
+def test_a_frontal_face_is_turned_by_the_mesh(angles: tuple[float, float], axis: int, sign: int) -> None:
+    """The nose, nearest to the viewer, moves the way the face looks; eyes and mouth hardly do."""
+    nose = np.full((64, 64, 3), 150, np.uint8)
+    nose[31:36, 29:35] = 20
+    places = []
+    for turn in ((0, 0), angles):
+        drawn, _ = head(nose, GREY, Z, 0.0, turn, Counter(), frontal=True)
+        dark = (drawn.mean(axis=2) < 70).astype(float)
+        dark[: CANVAS * 2 // 5] = dark[CANVAS * 3 // 5 :] = 0
+        dark[:, : CANVAS * 2 // 5] = dark[:, CANVAS * 3 // 5 :] = 0
+        places.append(np.average(np.indices(dark.shape)[axis], weights=dark))
+    assert sign * (places[1] - places[0]) > 2
+    # beyond what the mesh turns it is the similarity alone
+    past, similar = (head(nose, GREY, Z, 0.0, (60, 0), Counter(), frontal=frontal)[0] for frontal in (True, False))
+    assert np.array_equal(past, similar)
 
 
 def test_colours_follow_the_surroundings_within_limits() -> None:

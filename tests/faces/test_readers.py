@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ffem_chain.capture.exact import open_exact, ownership, seal_geometry, seal_pixels
+from ffem_chain.capture.exact import open_exact, open_geometry, ownership, seal_geometry, seal_pixels
 from ffem_chain.capture.model import Box, Capture, PublicFace, SealedFace
 from ffem_chain.capture.picture import decode
 from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
@@ -29,6 +29,10 @@ def part(picture: Picture, box: Box) -> Picture:
     return picture[box.rows, box.columns]
 
 
+def part_of(box: Box) -> tuple[slice, slice]:
+    return box.rows, box.columns
+
+
 def test_the_exact_layer_gives_the_original(sealed: SealedPicture) -> None:
     opened = open_exact(sealed.capture, sealed.image, 0, sealed.face_key(0))
     assert np.array_equal(opened, sealed.original)
@@ -45,6 +49,25 @@ def test_opening_by_the_flow_approximates_the_face(sealed: SealedPicture, model:
     near = psnr(part(opened, inner), part(sealed.original, inner))
     assert 20 < near < 60
     assert psnr(part(fake(sealed.capture, sealed.image, 0.7, model), inner), part(sealed.original, inner)) < near - 5
+
+
+def test_a_frontal_model_opens_at_the_sealed_angles(sealed: SealedPicture, model: Model) -> None:
+    """The sealed angles lay a frontal face back; those of a model that does not frontalize are not looked at."""
+    key, head, (face,) = sealed.face_key(0), sealed.capture.manifest, sealed.capture.faces
+    values = list(open_geometry(geometry_key(key), face.geometry_nonce, face.geometry, head.uid, 0))
+
+    def opened(yaw: float, frontalize: bool) -> Picture:
+        numbers = [*values[:11], yaw, 0.0, 0.0, *values[14:]]
+        nonce, hidden = seal_geometry(geometry_key(key), numbers, head.uid, 0)
+        capture = replace(sealed.capture, faces=(replace(face, geometry_nonce=nonce, geometry=hidden),))
+        return open_flow(capture, sealed.image, 0, key, replace(model, frontalize=frontalize))
+
+    ahead = opened(0, True)
+    assert np.array_equal(ahead, opened(0, False))
+    assert np.array_equal(ahead, opened(80, False))
+    assert np.abs(ahead.astype(int) - opened(25, True))[part_of(box_of(sealed))].mean() > 1
+    with pytest.raises(FormatError, match="geometry of face 0"):
+        opened(80, True)
 
 
 @pytest.mark.parametrize("rotation", ["sphere", "block"])
