@@ -98,7 +98,7 @@ def measure(split: Protocol, maker: Maker, *, keys: int, count: int, cache: Cach
     probes, found = [first[: len(split.probes)], *again], first[:, 0] > 0
     if not found[: len(split.probes)].any():
         raise InputError("no probe has a face that can be sealed", "photos of faces of 24 px and more")
-    gallery = protocol.embed(split.gallery, maker.sealer, maker.recogniser, cache, say)
+    gallery = protocol.embed(split, maker.recogniser, cache, say)
     sealed = [photo for photo, is_found in zip(used, found, strict=True) if is_found]
     return {
         **_faces(np.concatenate([first, *again]), used, split, keys, maker),

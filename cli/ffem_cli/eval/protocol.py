@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces.detect import Detector
+from ffem_chain.faces.detect import CenterFace
 from ffem_cli.eval import data
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.data import Photo
 from ffem_cli.eval.recognisers import Recogniser, crop
 from ffem_cli.eval.sealing import central
 
-PROBES = 500
+_SIDE = 256  # px
+_METHOD = 1  # raised when finding or cutting an original changes: what was cached is then computed anew
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,10 @@ class Gallery:
         return [photo.person for photo in self.photos]
 
 
-def embed(photos: Sequence[Photo], detector: Detector, recogniser: Recogniser, cache: Cache, say: Say) -> Gallery:
-    """The central face of every photo in which the detector finds one."""
+def embed(split: Protocol, recogniser: Recogniser, cache: Cache, say: Say) -> Gallery:
+    """The gallery's photos in which CenterFace finds a face at a long side of 256 px, the central face of each; these
+    are portraits, a search for small faces would only cost time. All photos are embedded, whatever the split."""
+    detector = CenterFace(coarse=(_SIDE,))
 
     def one(photo: Photo) -> NDArray[np.float32]:
         picture = data.read(photo.path)
@@ -74,11 +76,13 @@ def embed(photos: Sequence[Photo], detector: Detector, recogniser: Recogniser, c
             cut = crop(picture, face.landmarks, recogniser)
         return np.concatenate([[face is not None], recogniser.embed([cut])[0]]).astype(np.float32)
 
+    photos = sorted(split.photos, key=lambda photo: (photo.person, photo.name))
     items = [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in photos]
-    depends = {"recogniser": recogniser.digest, "detector": detector.name, "code": code("detect", "networks")}
-    rows = cache.rows("embedding the gallery", items, one, say, **depends)
-    found = np.flatnonzero(rows[:, 0])
-    return Gallery(rows[found, 1:], [photos[int(at)] for at in found])
+    rows = cache.rows("embedding originals", items, one, say, recogniser=recogniser.digest, method=_METHOD)
+    by_photo = dict(zip(photos, rows, strict=True))
+    found = [photo for photo in split.gallery if by_photo[photo][0]]
+    vectors = np.stack([by_photo[photo][1:] for photo in found]) if found else np.empty((0, 0), np.float32)
+    return Gallery(vectors, found)
 
 
 def code(*modules: str) -> str:

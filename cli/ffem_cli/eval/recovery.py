@@ -79,7 +79,7 @@ def measure(
     figure = {name: rows[found, at].astype(np.float64) for at, name in enumerate(_COLUMNS)}
     original, recovered, square, square_recovered = np.split(rows[found, len(_COLUMNS) :], 4, axis=1)
     people = [split.probes[at].person for at in found]
-    gallery = protocol.embed(split.gallery, detector, recogniser, cache, say)
+    gallery = protocol.embed(split, recogniser, cache, say)
     hits = [
         (ranks(vectors, people, gallery.vectors, gallery.people) == 0).astype(np.float64)
         for vectors in (recovered, original)

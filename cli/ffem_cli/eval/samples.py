@@ -80,7 +80,8 @@ def measure(
     def embed(paths: list[Path], what: str) -> NDArray[np.float32]:
         # through the model's own size: a model of 64 px is compared with faces of 64 px
         def one(path: Path) -> NDArray[np.float32]:
-            return recogniser.embed([crop_square(data.read_aligned(path, model.size), recogniser)])[0]
+            (vector,) = recogniser.embed([crop_square(data.read_aligned(path, model.size), recogniser)])
+            return np.asarray(vector)
 
         items = [(f"{path.name} {path.stat().st_size}", path) for path in paths]
         return cache.rows(what, items, one, say, recogniser=recogniser.digest, size=model.size)
