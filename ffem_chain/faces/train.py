@@ -100,8 +100,9 @@ def _started(name: str) -> Glow:
     return model
 
 
-def learning_rate(step: int, total: int, peak: float, warm_up: int = 200) -> float:
-    """Linear warm-up, constant for the first half, then a cosine to 2 % of the peak."""
+def learning_rate(step: int, total: int, peak: float) -> float:
+    """Linear warm-up over a tenth (at most 200 steps), constant for the first half, then a cosine to 2 % of the peak."""
+    warm_up = min(200, max(1, total // 10))
     if step < warm_up:
         return peak * (step + 1) / warm_up
     half = total / 2
@@ -218,7 +219,7 @@ def main() -> None:
     parser.add_argument(
         "--jittered", type=float, default=0.5, help="share of faces that are scaled, shifted, recoloured"
     )
-    parser.add_argument("--mixed", action="store_true", help="the couplings' networks in bfloat16")
+    parser.add_argument("--mixed", action="store_true", help="networks in bfloat16: faster, worse in bits")
     parser.add_argument("--save-every", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

@@ -134,7 +134,7 @@ def test_training_noise_is_one_grey_level() -> None:
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
-    rates = [learning_rate(step, 1000, 1.0, warm_up=100) for step in (0, 50, 99, 400, 750, 1000)]
+    rates = [learning_rate(step, 1000, 1.0) for step in (0, 50, 99, 400, 750, 1000)]
     assert rates[0] == pytest.approx(0.01)
     assert rates[1] < rates[2] == rates[3] == 1.0
     assert 1.0 > rates[4] > rates[5] == pytest.approx(0.02)
