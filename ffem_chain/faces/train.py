@@ -101,7 +101,7 @@ def _started(name: str) -> Glow:
 
 
 def learning_rate(step: int, total: int, peak: float) -> float:
-    """Linear warm-up over a tenth (at most 200 steps), constant for the first half, then a cosine to 2 % of the peak."""
+    """Warm-up over a tenth (at most 200 steps), constant for the first half, then a cosine to 2 % of the peak."""
     warm_up = min(200, max(1, total // 10))
     if step < warm_up:
         return peak * (step + 1) / warm_up
