@@ -107,8 +107,11 @@ def sheet(mesh: Points) -> Points:
     rings = [middle + reach[(on_rays < -away).argmax(axis=0), None] * ray for away in _AWAY]
     at = np.linspace(-_AROUND, 1 + _AROUND, round((1 + 2 * _AROUND) / _APART) + 1)
     square = np.column_stack([v.ravel() for v in np.meshgrid(at, at)])
-    flat = np.concatenate([*rings, square[_inside(hull, square) < -_AWAY[-1] - _APART / 2]])
-    flat = flat[(np.abs(flat - 0.5) <= 0.5 + _AROUND).all(axis=1)]
+    # the border of the sheet is always there, so that it has no gaps
+    border = np.abs(square - 0.5).max(axis=1) > 0.499 + _AROUND
+    square = square[border | (_inside(hull, square) < -_AWAY[-1] - _APART / 2)]
+    inner = [ring[np.abs(ring - 0.5).max(axis=1) < 0.48 + _AROUND] for ring in rings]
+    flat = np.concatenate([*inner, square])
     return np.column_stack([flat, _looked_up(depth, (flat + _AROUND) / (1 + 2 * _AROUND) * (_GRID - 1))])
 
 
@@ -128,6 +131,8 @@ def smooth(points: Points, triangles: NDArray[np.uint16]) -> Points:
     """The surface without steps: depths of (n, 3) averaged over a neighbourhood that is wide along the face's rim."""
     wide = 1 + 2 * _AROUND
     depth = heights(points, triangles.astype(np.int32), -_AROUND, wide)
+    if depth.min() < -1:
+        raise ValueError("the sheet has a gap")
     fine, broad = (
         np.asarray(cv2.GaussianBlur(depth, (0, 0), sigma * len(depth) / wide, borderType=cv2.BORDER_REPLICATE))
         for sigma in (_FINE, _BROAD)

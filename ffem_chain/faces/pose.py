@@ -6,7 +6,7 @@ right. Pitch positive: it looks up. The rotation is roll after yaw after pitch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from ffem_chain.faces import align
 from ffem_chain.faces.detect import Detection
 
 Picture = NDArray[np.uint8]
-NAMES = ("landmarks", "3ddfa")
+NAMES = ("facemesh", "landmarks", "3ddfa")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,15 @@ class Pose:
     pitch: float
     roll: float
     mesh: NDArray[np.float64] | None = None
+
+    @property
+    def angles(self) -> tuple[float, float, float]:
+        """Yaw, pitch, roll."""
+        return self.yaw, self.pitch, self.roll
+
+    def moved(self, x: float, y: float) -> Pose:
+        """The same in a picture whose corner lies at (-x, -y)."""
+        return self if self.mesh is None else replace(self, mesh=self.mesh + np.array([x, y, 0]))
 
 
 class PoseEstimator(Protocol):
@@ -57,6 +66,10 @@ def pose_estimator(name: str, models: Path | None = None) -> PoseEstimator:
 
     InputError where there is none of that name, MissingExtra where its model is not on this machine.
     """
+    if name == "facemesh":
+        from ffem_chain.faces.facemesh import FaceMesh
+
+        return FaceMesh(models)
     if name == "landmarks":
         return FiveLandmarks()
     if name == "3ddfa":

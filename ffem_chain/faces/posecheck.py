@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -83,16 +84,19 @@ def check_rendered(estimators: Sequence[PoseEstimator], portraits: Sequence[Pict
     rows: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
     for portrait in portraits:
         base = _one(detector, portrait)
-        for yaw in YAWS if base is not None else ():
-            for pitch in PITCHES:
-                picture = rendered(portrait, base.landmarks, yaw, pitch)
-                face = _one(detector, picture)
-                for estimator in estimators if face is not None else ():
-                    pose = estimator.estimate(picture, face)
-                    errors = (pose.yaw - yaw, pose.pitch - pitch, pose.roll)
-                    rows.setdefault((estimator.name, abs(yaw)), []).append(errors)
-    for (name, yaw), errors in rows.items():
-        off = np.array(errors)
+        if base is None:
+            continue
+        for yaw, pitch in product(YAWS, PITCHES):
+            picture = rendered(portrait, base.landmarks, yaw, pitch)
+            face = _one(detector, picture)
+            if face is None:
+                continue
+            for estimator in estimators:
+                pose = estimator.estimate(picture, face)
+                errors = (pose.yaw - yaw, pose.pitch - pitch, pose.roll)
+                rows.setdefault((estimator.name, abs(yaw)), []).append(errors)
+    for (name, yaw), of_all in rows.items():
+        off = np.array(of_all)
         mean = dict(zip(("yaw", "pitch", "roll"), np.abs(off).mean(axis=0).round(2).tolist(), strict=True))
         bias = dict(zip(("yaw", "pitch", "roll"), off.mean(axis=0).round(2).tolist(), strict=True))
         yield {"estimator": name, "yaw": yaw, "heads": len(off), "mean_error": mean, "bias": bias}

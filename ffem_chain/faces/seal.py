@@ -21,7 +21,9 @@ from ffem_chain.faces import align, quantise
 from ffem_chain.faces.cover import FLAT, around, latent_tile, smooth_fill
 from ffem_chain.faces.detect import Detection, Detector
 from ffem_chain.faces.dither import dither
+from ffem_chain.faces.pose import FiveLandmarks, Pose, PoseEstimator
 from ffem_chain.faces.rotation import rotate
+from ffem_chain.faces.square import Square, plain, turned
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import dither_key, exact_key, geometry_key, key_commit, rotation_key
@@ -36,34 +38,37 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class EncryptedFaces:
-    """I_enc uint8 (H, W, 3) and its faces; `faces` holds those that can be opened."""
+    """I_enc uint8 (H, W, 3) and its faces; `faces` holds those that can be opened.
+
+    `not_frontalized` counts those of them that a model which turns faces to the front got as they are: turned too far.
+    """
 
     image: Picture
     public_faces: tuple[PublicFace, ...]
     faces: tuple[SealedFace, ...]
+    not_frontalized: int = 0
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A face with its public box and its exact alignment."""
+    """A face with its public box and its pose."""
 
     detection: Detection
     box: Box
-    matrix: align.Matrix
-    angles: tuple[float, float, float]
+    pose: Pose
     sealed: bool
 
-    def public(self, size: int) -> PublicFace:
-        yaw, pitch, roll = (align.round_angle(angle) for angle in self.angles)
-        return PublicFace(self.box, yaw, pitch, roll, align.public_alignment(self.matrix, size), self.sealed)
+    def public(self, matrix: align.Matrix, size: int) -> PublicFace:
+        yaw, pitch, roll = (align.round_angle(angle) for angle in self.pose.angles)
+        return PublicFace(self.box, yaw, pitch, roll, align.public_alignment(matrix, size), self.sealed)
 
-    def geometry(self, radius: float) -> list[float]:
+    def geometry(self, radius: float, matrix: align.Matrix, angles: tuple[float, float, float]) -> list[float]:
         """The 24 sealed numbers: radius, detector's box 4, matrix 6, pose 3, landmarks 10."""
-        parts = (self.detection.box, self.matrix.ravel(), self.angles, self.detection.landmarks.ravel())
+        parts = (self.detection.box, matrix.ravel(), angles, self.detection.landmarks.ravel())
         return [radius, *(float(v) for part in parts for v in part)]
 
 
-def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
+def _find(picture: Picture, detector: Detector, estimator: PoseEstimator, size: int) -> list[_Found]:
     height, width = picture.shape[:2]
     found = []
     for detection in detector.detect(picture):
@@ -72,7 +77,7 @@ def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
             continue
         matrix = align.similarity(detection.landmarks, size)
         large = detection.side >= SMALLEST and float(np.hypot(matrix[0, 0], matrix[1, 0])) > 0.05
-        found.append(_Found(detection, box, matrix, align.pose(detection.landmarks), large))
+        found.append(_Found(detection, box, estimator.estimate(picture, detection), large))
     if len(found) > MAX_FACES:
         raise InputError(
             f"{len(found)} faces were found; a capture holds at most {MAX_FACES}", "seal parts of the photo"
@@ -81,19 +86,19 @@ def _find(picture: Picture, detector: Detector, size: int) -> list[_Found]:
     return sorted(found, key=lambda f: (f.box.y // 64, f.box.x, f.box.y))
 
 
-def _aligned(picture: Picture, found: dict[int, _Found], owner: Owner, size: int) -> Picture:
-    """uint8 (B, m, m, 3): faces by index as the flow takes them, pixels of their neighbours filled over."""
+def _squares(picture: Picture, found: dict[int, _Found], owner: Owner, model: Model) -> dict[int, Square]:
+    """Faces by index as the flow takes them, pixels of their neighbours filled over."""
     height, width = picture.shape[:2]
-    faces = np.empty((len(found), size, size, 3), np.uint8)
-    for place, (index, face) in enumerate(found.items()):
+    squares = {}
+    for index, face in found.items():
         view = around(face.box, width, height)
         part = picture[view.rows, view.columns]
         owned = owner[view.rows, view.columns]
         part = smooth_fill(part, (owned != index) & (owned >= 0))
-        matrix = face.matrix.copy()
-        matrix[:, 2] -= (view.x, view.y)
-        faces[place] = align.warp_in(part, matrix, size)
-    return faces
+        detection, pose = face.detection.moved(1, -view.x, -view.y), face.pose.moved(-view.x, -view.y)
+        front = turned(part, detection, pose, model.size) if model.frontalize else None
+        squares[index] = (front or plain(part, detection, model.size)).moved(view.x, view.y)
+    return squares
 
 
 def encrypt_faces(
@@ -104,21 +109,24 @@ def encrypt_faces(
     detector: Detector,
     *,
     rotation: str = "sphere",
+    pose: PoseEstimator | None = None,
     stage: Stage = nullcontext,
 ) -> EncryptedFaces:
     """Covers and seals every face of uint8 (H, W, 3) RGB.
 
-    `face_key(index)` gives the key of a face; `uid` is the capture's. `stage(name)` wraps the stages "detect",
-    "encode", "rotate" and "exact", for progress and timing. Faces below 24 px are covered for ever. InputError where a
-    picture holds more than MAX_FACES faces, RuntimeError where a library fails on it.
+    `face_key(index)` gives the key of a face; `uid` is the capture's. `pose` None takes the angles from the five
+    landmarks. `stage(name)` wraps the stages "detect", "encode", "rotate" and "exact", for progress and timing. Faces
+    below 24 px are covered for ever. InputError where a picture holds more than MAX_FACES faces, RuntimeError where a
+    library fails on it.
     """
     height, width = picture.shape[:2]
     with _stage(stage, "detect"):
-        found = _find(picture, detector, model.size)
+        found = _find(picture, detector, pose or FiveLandmarks(), model.size)
         owner = ownership([face.box for face in found], width, height)
     with _stage(stage, "encode"):
         openable = {index: face for index, face in enumerate(found) if face.sealed}
-        faces = _aligned(picture, openable, owner, model.size)
+        squares = _squares(picture, openable, owner, model)
+        faces = np.array([square.pixels for square in squares.values()])
         keys = {index: face_key(index) for index in openable}
         latents = _encode(faces, list(keys.values()), model)
     with _stage(stage, "rotate"):
@@ -135,9 +143,17 @@ def encrypt_faces(
             packed, q, radius = rotated[index]
             region[mine] = latent_tile(q, PRECISION, box)[mine]
             exact = seal_pixels(exact_key(keys[index]), pixels, uid, index, box, packed)
-            hidden = seal_geometry(geometry_key(keys[index]), face.geometry(radius), uid, index)
+            square = squares[index]
+            angles = square.angles if model.frontalize else face.pose.angles
+            geometry = face.geometry(radius, square.matrix, angles)
+            hidden = seal_geometry(geometry_key(keys[index]), geometry, uid, index)
             sealed.append(SealedFace(index, key_commit(keys[index], "face"), packed, *exact, *hidden))
-    return EncryptedFaces(image, tuple(face.public(model.size) for face in found), tuple(sealed))
+    public = []
+    for index, face in enumerate(found):
+        small = align.similarity(face.detection.landmarks, model.size)
+        public.append(face.public(squares[index].matrix if face.sealed else small, model.size))
+    as_they_are = sum(not square.frontal for square in squares.values()) if model.frontalize else 0
+    return EncryptedFaces(image, tuple(public), tuple(sealed), as_they_are)
 
 
 @contextmanager
