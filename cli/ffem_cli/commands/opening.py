@@ -191,5 +191,9 @@ def fake(
     from ffem_chain.faces.readers import fake as draw
 
     pictures.write_out(out, encode(draw(found, pictures.pixels_of(found), temperature, model)), force=force)
-    data = {"capture": event.uid, "out": out, "temperature": temperature, "faces": len(found.public_faces)}
-    return Answer(data, (f"{out}: {count(len(found.public_faces), 'fake face')} at temperature {temperature}",))
+    fakes, covered = len(found.faces), len(found.public_faces) - len(found.faces)
+    data = {"capture": event.uid, "out": out, "temperature": temperature, "faces": fakes, "covered": covered}
+    lines = [f"{out}: {count(fakes, 'fake face')} at temperature {temperature}"]
+    if covered:
+        lines.append(f"  {count(covered, 'face')} smaller than 24 pixels: covered for ever, filled without a face")
+    return Answer(data, tuple(lines))
