@@ -30,7 +30,8 @@ _LOW, _WIDE = -0.4, 1.8
 _GRAIN = 128  # px of the canvas to a side of the square
 _RIM = 0.06  # of the square's side: how far it fades
 _HIDDEN = 0.03  # of the square: a point that comes back this far off lies behind another
-_EDGE_ON = 0.16, 0.32  # cosine between the surface and the view: hidden below, seen above
+_FEATHER = 2.0  # px of the canvas
+_EDGE_ON = 0.0, 0.08  # cosine between the surface and the view: hidden below, seen above
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,8 @@ def _turn(yaw: float, pitch: float) -> _Turn:
     cosine = -(normal @ rotation.astype(np.float32))[..., 2]
     low, high = _EDGE_ON
     seen = np.clip((cosine - low) / (high - low), 0, 1) * (off < _HIDDEN)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
-    seen = cv2.GaussianBlur(cv2.erode(seen.astype(np.float32), kernel), (0, 0), 3.0)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    seen = cv2.GaussianBlur(cv2.erode(seen.astype(np.float32), kernel), (0, 0), _FEATHER)
     return _Turn(np.ascontiguousarray(ahead, np.float32), np.dstack([at, opacity]), np.asarray(seen, np.float32))
 
 

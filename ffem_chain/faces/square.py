@@ -15,7 +15,7 @@ from ffem_chain.faces.mesh import FACE, five_of, mesh, placed
 from ffem_chain.faces.pose import Pose
 
 Picture = NDArray[np.uint8]
-LEAST = 22.0  # dB: below it a face that was turned to the front and back is not what it was
+LEAST = 26.0  # dB: below it a face that was turned to the front and back is not what it was
 
 
 @dataclass(frozen=True)
