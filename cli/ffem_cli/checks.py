@@ -120,7 +120,7 @@ def _plug_ins(session: Session) -> Iterator[Finding]:
     from ffem_chain.faces import modelcache
 
     folder = session.model_cache()
-    for setting in ("detector",):
+    for setting in ("detector", "pose"):
         name = session.config.text(setting)
         if name not in {model.name for model in modelcache.KNOWN}:
             continue

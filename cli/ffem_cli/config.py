@@ -26,6 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 DEFAULT_PROFILE = "default"
 ROTATIONS = ("sphere", "block")
 DETECTORS = ("centerface", "yolo5face", "scrfd")
+POSES = ("facemesh", "landmarks", "3ddfa")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("model", "ffem-64", "flow that encodes new faces"),
     Setting("rotation", "sphere", "rotation of new captures: sphere or block"),
     Setting("detector", "centerface", "what finds faces: centerface, or a plug-in (docs/PLUGINS.md)"),
+    Setting("pose", "facemesh", "what tells where a face looks: facemesh, or another (docs/PLUGINS.md)"),
     Setting("model_cache", "", "folder of third-party models (default: the platform's cache folder)"),
 )
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
@@ -182,8 +184,9 @@ def _problem(name: str, value: str | int | float) -> str:
     text = str(value)
     if name == "rotation" and text not in ROTATIONS:
         return f"rotation must be {' or '.join(ROTATIONS)}"
-    if name == "detector" and text not in DETECTORS:
-        return f"detector must be {', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}"
+    for kind, names in (("detector", DETECTORS), ("pose", POSES)):
+        if name == kind and text not in names:
+            return f"{kind} must be {', '.join(names[:-1])} or {names[-1]}"
     if name == "registry" and text and not re.fullmatch("0[xX][0-9a-fA-F]{40}", text):
         return f"{text!r} is no contract address"
     if name == "wallet" and text and not NAME.fullmatch(text):

@@ -81,6 +81,7 @@ def root(
     model: Annotated[str | None, _option("model")] = None,
     rotation: Annotated[str | None, _option("rotation")] = None,
     detector: Annotated[str | None, _option("detector")] = None,
+    pose: Annotated[str | None, _option("pose")] = None,
     model_cache: Annotated[str | None, _option("model_cache")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

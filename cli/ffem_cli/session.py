@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.rpc import Rpc
     from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.pose import PoseEstimator
     from ffem_chain.faces.weights import Model
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
@@ -243,6 +244,14 @@ class Session:
             from ffem_chain.faces.detectors import detector
 
         return detector(chosen, self.model_cache())
+
+    def pose(self, name: str | None = None) -> PoseEstimator:
+        """What tells where a face looks, chosen and raising like `detector`."""
+        chosen = self._chosen("pose", name)
+        with _faces_installed():
+            from ffem_chain.faces.pose import pose_estimator
+
+        return pose_estimator(chosen, self.model_cache())
 
     def _chosen(self, setting: str, option: str | None) -> str:
         """A setting, which an option of the command overrides. Raises InputError."""

@@ -27,6 +27,18 @@ ModelOption = Annotated[
 DetectorOption = Annotated[
     str | None, typer.Option("--detector", metavar="NAME", help="What finds faces: centerface, yolo5face or scrfd.")
 ]
+PoseOption = Annotated[
+    str | None, typer.Option("--pose", metavar="NAME", help="Where faces look: facemesh, landmarks or 3ddfa.")
+]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Names that a command's options gave; None leaves it to the setting."""
+
+    model: str | None = None
+    detector: str | None = None
+    pose: str | None = None
 
 
 @dataclass

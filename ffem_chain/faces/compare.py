@@ -55,16 +55,16 @@ def covered(face: Detection, covers: Sequence[Detection], width: int, height: in
 
 def compare_detectors(named: dict[str, Detector], shown: Sequence[Picture]) -> dict[str, Any]:
     """`found`: of the faces of which the first detector is sure, those that the second covers, as [found, faces], 24 px
-    and more and smaller; `boxes`, `ms` a picture (median) by detector."""
+    and more and smaller; `boxes`, `cpu_ms` a picture (median) by detector."""
     results: dict[str, list[list[Detection]]] = {}
     spent: dict[str, float] = {}
     for name, detector in named.items():
         times = []
         results[name] = []
         for picture in shown:
-            start = time.perf_counter()
+            start = time.process_time()
             results[name].append(detector.detect(picture))
-            times.append(1000 * (time.perf_counter() - start))
+            times.append(1000 * (time.process_time() - start))
         spent[name] = round(statistics.median(times), 1)
     rows = []
     for reference, tried in permutations(named, 2):
@@ -78,12 +78,12 @@ def compare_detectors(named: dict[str, Detector], shown: Sequence[Picture]) -> d
         rows.append({"reference": reference, "detector": tried, **counts})
     boxes = {name: sum(map(len, found)) for name, found in results.items()}
     empty = {name: sum(not found for found in per) for name, per in results.items()}
-    return {"pictures": len(shown), "found": rows, "boxes": boxes, "pictures_without": empty, "ms": spent}
+    return {"pictures": len(shown), "found": rows, "boxes": boxes, "pictures_without": empty, "cpu_ms": spent}
 
 
 def compare_poses(names: Sequence[str], shown: Sequence[Picture], models: Path | None) -> dict[str, Any]:
     """Differences in degrees between estimators on the face nearest to each picture's middle: median of the absolute
-    value, median with its sign, and the correlation."""
+    value, median with its sign (a constant offset), median of the absolute value about that, correlation and slope."""
     finder = detectors.detector()
     faces = []
     for picture in shown:
@@ -94,9 +94,9 @@ def compare_poses(names: Sequence[str], shown: Sequence[Picture], models: Path |
     for name in names:
         estimator = pose.pose_estimator(name, models)
         estimator.estimate(*faces[0])
-        start = time.perf_counter()
+        start = time.process_time()
         poses = [estimator.estimate(*face) for face in faces]
-        spent[name] = round(1000 * (time.perf_counter() - start) / len(faces), 2)
+        spent[name] = round(1000 * (time.process_time() - start) / len(faces), 2)
         angles[name] = np.array([(p.yaw, p.pitch, p.roll) for p in poses])
     rows = []
     for one, other in combinations(names, 2):
@@ -109,11 +109,13 @@ def compare_poses(names: Sequence[str], shown: Sequence[Picture], models: Path |
                     "of": [one, other],
                     "median_abs": round(float(np.median(np.abs(off))), 2),
                     "median": round(float(np.median(off)), 2),
+                    "median_abs_about_it": round(float(np.median(np.abs(off - np.median(off)))), 2),
                     "correlation": round(float(np.corrcoef(a, b)[0, 1]), 3),
                     "slope": round(float(np.polyfit(b, a, 1)[0]), 3),
                 }
             )
-    return {"faces": len(faces), "differences": rows, "ms": spent}
+    medians = {name: [round(float(v), 1) for v in np.median(found, axis=0)] for name, found in angles.items()}
+    return {"faces": len(faces), "medians": medians, "differences": rows, "cpu_ms": spent}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -34,6 +34,7 @@ from ffem_node.photo import Photo, read_photo
 
 if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.pose import PoseEstimator
     from ffem_chain.faces.weights import Model
 
 __all__ = ["STAGES", "Sealed", "load_capture", "resume_pending", "seal_photo"]
@@ -94,24 +95,25 @@ def seal_photo(
     detector: Detector,
     *,
     rotation: str = "sphere",
+    pose: PoseEstimator | None = None,
     keep_metadata: bool = False,
     allow_no_faces: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> Sealed:
     """Seal a photograph (a path, or u8[H,W,3] RGB) into `album` and register it; `registry` None seals offline.
 
-    `keep_metadata` keeps what `ffem_node.photo` holds to be harmless: date, make, model, exposure. `on_progress` is
-    called with each stage's name as it begins. Raises InputError (unreadable picture, no face found), and an FfemError
-    whatever goes wrong in a stage; nothing of the picture is then stored, recorded or registered. Only a registration
-    that the chain refuses leaves something behind, the sealed capture; where the chain does not answer, `registered` is
-    False. `resume_pending` registers both.
+    `pose` None takes the angles from the detector's five landmarks. `keep_metadata` keeps what `ffem_node.photo` holds
+    to be harmless: date, make, model, exposure. `on_progress` is called with each stage's name as it begins. Raises
+    InputError (unreadable picture, no face found), and an FfemError whatever goes wrong in a stage; nothing of the
+    picture is then stored, recorded or registered. Only a registration that the chain refuses leaves something behind,
+    the sealed capture; where the chain does not answer, `registered` is False. `resume_pending` registers both.
     """
     clock = _Clock(on_progress)
     with clock.stage("load"):
         found = owner.album(album)
         picture = read_photo(Path(photo)) if isinstance(photo, Path | str) else _checked(photo)
     exif = picture.exif if keep_metadata else b""
-    capture = _seal_faces(picture.pixels, exif, owner, found, model, detector, rotation, clock)
+    capture = _seal_faces(picture.pixels, exif, owner, found, model, detector, pose, rotation, clock)
     if not capture.public_faces and not allow_no_faces:
         raise InputError("no face was found: the picture is not sealed", "--allow-no-faces publishes it as it is")
     with clock.stage("pack"):
@@ -154,6 +156,7 @@ def _seal_faces(
     album: Album,
     model: Model,
     detector: Detector,
+    pose: PoseEstimator | None,
     rotation: str,
     clock: _Clock,
 ) -> Capture:
@@ -167,7 +170,7 @@ def _seal_faces(
     def face_key(index: int) -> Secret:
         return tree.face_key(capture_key, tree.FaceContext(uid, index, model.model_id, rotation, PRECISION))
 
-    sealed = encrypt_faces(picture, face_key, uid, model, detector, rotation=rotation, stage=clock.stage)
+    sealed = encrypt_faces(picture, face_key, uid, model, detector, rotation=rotation, pose=pose, stage=clock.stage)
     with clock.stage("pack"):
         image_png = encode(sealed.image, exif=exif)
     manifest = Manifest(

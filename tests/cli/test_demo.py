@@ -1,4 +1,4 @@
-"""`ffem demo` as a stranger calls it: a process of its own, with an empty home."""
+"""`ffem demo` as a stranger calls it: a process of its own, with an empty home; only FaceMesh was fetched before."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from ffem_chain.errors import FfemError, InputError, Refused
+from ffem_chain.faces.modelcache import VARIABLE, default_folder
 from ffem_cli.demo.pictures import STORY, Folder, Panel, overview
 from ffem_cli.demo.play import NAMES
 from ffem_cli.demo.telling import refusal
@@ -40,7 +41,7 @@ class Home:
         keep = {name: value for name, value in os.environ.items() if not name.startswith(("FFEM_", "XDG_"))}
         return subprocess.Popen(
             [Path(sys.executable).with_name("ffem"), "demo", *map(str, words)],
-            env={**keep, "HOME": str(self.home), "TMPDIR": str(self.temporary)},
+            env={**keep, "HOME": str(self.home), "TMPDIR": str(self.temporary), VARIABLE: str(default_folder())},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

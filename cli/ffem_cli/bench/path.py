@@ -21,6 +21,7 @@ from ffem_cli.sandbox import Person, Sandbox
 
 if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.pose import PoseEstimator
     from ffem_chain.faces.weights import Model
 
 Picture = NDArray[np.uint8]
@@ -47,7 +48,12 @@ def compose(photo: Picture, faces: int, cells: int) -> Picture:
 
 
 def measure(
-    faces: Sequence[int], repeats: int, model: Model, detector: Detector, say: Callable[[str, int], None]
+    faces: Sequence[int],
+    repeats: int,
+    model: Model,
+    detector: Detector,
+    pose: PoseEstimator,
+    say: Callable[[str, int], None],
 ) -> dict[str, Any]:
     """Rows for pictures with so many faces each: medians of `repeats` rounds after one that is not counted.
 
@@ -59,7 +65,7 @@ def measure(
     runs: dict[int, list[dict[str, Any]]] = {count: [] for count in faces}
     with Sandbox() as box:
         person = box.person("camera", keystore=False)
-        once = _camera(box, person, model, detector)
+        once = _camera(box, person, model, detector, pose)
         done = 0
         for number in range(repeats + 1):
             for count, picture in pictures.items():
@@ -79,11 +85,14 @@ def measure(
         "repeats": repeats,
         "store": "local",
         "detector": detector.name,
+        "pose": pose.name,
         "machine": machine.describe(),
     }
 
 
-def _camera(box: Sandbox, person: Person, model: Model, detector: Detector) -> Callable[[Picture], dict[str, Any]]:
+def _camera(
+    box: Sandbox, person: Person, model: Model, detector: Detector, pose: PoseEstimator
+) -> Callable[[Picture], dict[str, Any]]:
     """Seals one picture, registration included, and says what it took."""
     from ffem_chain.roles.owner import Owner
     from ffem_node.seal import seal_photo
@@ -93,7 +102,7 @@ def _camera(box: Sandbox, person: Person, model: Model, detector: Detector) -> C
 
     def once(picture: Picture) -> dict[str, Any]:
         start = time.perf_counter()
-        sealed = seal_photo(picture, owner, _ALBUM, person.registry, box.store, model, detector)
+        sealed = seal_photo(picture, owner, _ALBUM, person.registry, box.store, model, detector, pose=pose)
         total = 1000 * (time.perf_counter() - start)
         stages = {f"{stage}_ms": sealed.timings_ms[stage] for stage in STAGES}
         return {"faces": sealed.faces + sealed.covered, **stages, "total_ms": total, "bytes": sealed.bytes}

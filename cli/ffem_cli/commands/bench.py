@@ -16,8 +16,9 @@ MOST_FACES, MOST_REPEATS = 160, 10_000
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    group = shell.group("bench", "Measure on this machine: the path of a photo, envelopes, gas.")
+    group = shell.group("bench", "Measure on this machine: the path of a photo, faces, envelopes, gas.")
     shell.command(group, "path", example="ffem bench path --faces 1,3,12 --json", new_profile=True)(path)
+    shell.command(group, "faces", example="ffem bench faces --json", new_profile=True)(faces)
     shell.command(group, "crypto", example="ffem bench crypto", new_profile=True)(crypto)
     shell.command(group, "gas", example="ffem bench gas --json", new_profile=True)(gas)
     app.add_typer(group)
@@ -28,6 +29,7 @@ def path(
     faces: Annotated[str, typer.Option("--faces", metavar="N,N,...", help="Faces in each picture.")] = "1,3,12",
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Rounds; medians count.")] = 5,
     detector: shell.DetectorOption = None,
+    pose: shell.PoseOption = None,
 ) -> Answer:
     """Time a photo from the camera to the chain, stage by stage, for pictures with several numbers of faces.
 
@@ -37,9 +39,9 @@ def path(
     from ffem_cli.bench.path import STAGES, measure
 
     counts = _numbers(faces)
-    model, finder = session.model(), session.detector(detector)
+    model, finder, estimator = session.model(), session.detector(detector), session.pose(pose)
     with session.out.progress(len(counts) * (repeats + 1)) as say:
-        data = measure(counts, repeats, model, finder, say)
+        data = measure(counts, repeats, model, finder, estimator, say)
     names = [*STAGES, "total"]
     rows = [
         (
@@ -54,6 +56,54 @@ def path(
     words = f"milliseconds, medians of {repeats} runs, pictures of {shape['width']} x {shape['height']} pixels"
     table = Table(("faces", *names, "ratio", "kB"), rows)
     return Answer(data, (words, table, line(data["machine"])))
+
+
+def faces(
+    session: Session,
+    batches: Annotated[str, typer.Option("--faces", metavar="N,N,...", help="Faces in each picture.")] = "1,8",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Rounds; medians count.")] = 7,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=256, help="Threads of torch (default: half of the cores).")
+    ] = None,
+    processor: Annotated[
+        bool, typer.Option("--processor", help="Count processor time: on a machine that does other things as well.")
+    ] = False,
+    detector: shell.DetectorOption = None,
+    pose: shell.PoseOption = None,
+) -> Answer:
+    """Time each step of what happens to a face, for every shipped model and for one of the paper's shape.
+
+    Beside them: the rate of a matrix product in the same run, and the paper's times.
+    """
+    from ffem_cli.bench.machine import line
+
+    counts = _numbers(batches)
+    finder, estimator = session.detector(detector), session.pose(pose)
+    from ffem_chain.faces.weights import load_model, model_names
+    from ffem_cli.bench.faces import STEPS, measure, paper_model, using_threads
+
+    clock = "processor" if processor else "wall"
+    models = [*map(load_model, model_names()), paper_model()]
+    with using_threads(threads), session.out.progress(len(models) * len(counts) * (repeats + 1)) as say:
+        data = measure(models, counts, repeats, finder, estimator, clock, say)
+    rows = [
+        (
+            row["model"],
+            row["batch"],
+            *(f"{row[f'{step}_ms']:.1f}" for step in STEPS),
+            f"{row['share_of_peak']:.0%}",
+            f"{row['peak_mb']:.0f}",
+        )
+        for row in data["rows"]
+    ]
+    paper = data["paper"]
+    words = (
+        f"milliseconds ({clock} time) for all faces of a picture, medians of {repeats} rounds\n"
+        f"share: encode and rotate, of a matrix product's {data['peak_gflops']} GFLOP/s in the same run\n"
+        f"the paper, one face, {paper['machine']}: encode {paper['encode_ms']}, "
+        f"encode and rotate {paper['encode_rotate_ms']}"
+    )
+    return Answer(data, (words, Table(("model", "faces", *STEPS, "share", "MB"), rows), line(data["machine"])))
 
 
 def _numbers(text: str) -> list[int]:

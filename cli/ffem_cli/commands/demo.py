@@ -39,6 +39,7 @@ def demo(
     ] = StoreKind.LOCAL,
     model: shell.ModelOption = None,
     detector: shell.DetectorOption = None,
+    pose: shell.PoseOption = None,
 ) -> Answer:
     """Watch one photo go all the way: sealed, registered, granted, released, opened, revoked, audited.
 
@@ -54,7 +55,7 @@ def demo(
     start = time.monotonic()
     folder = Folder(out, NAMES)
     picture = _read(photo)
-    story, document = play(session, picture, store.value, detector, model)
+    story, document = play(session, picture, store.value, shell.Choices(model, detector, pose))
     report = plain(document.pop("audit"))
     document = {"photo": str(photo) if photo else "astronaut (scikit-image, public domain)", **document}
     with session.out.progress() as say:

@@ -17,6 +17,7 @@ from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.pose import PoseEstimator
     from ffem_chain.faces.weights import Model
     from ffem_chain.roles.owner import Owner
 
@@ -47,6 +48,7 @@ class _Work:
     export: Path | None
     model: Model
     detector: Detector
+    pose: PoseEstimator
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,6 +63,7 @@ def seal(
     rotation: Annotated[str | None, typer.Option("--rotation", help="sphere or block.")] = None,
     model: shell.ModelOption = None,
     detector: shell.DetectorOption = None,
+    pose: shell.PoseOption = None,
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Keep date, camera model and exposure; never place or thumbnail.")
     ] = False,
@@ -111,6 +114,7 @@ def seal(
             export=export,
             model=session.model(name=model),
             detector=session.detector(detector),
+            pose=session.pose(pose),
         )
         _seal_all(session, work, photos, outcomes, failures)
     return Answer({"captures": outcomes}, _blocks(outcomes), _failure(outcomes, failures, offline))
@@ -178,6 +182,7 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         work.model,
         work.detector,
         rotation=work.rotation,
+        pose=work.pose,
         keep_metadata=work.keep_metadata,
         allow_no_faces=work.allow_no_faces,
         on_progress=stage,
@@ -190,6 +195,7 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         "faces": sealed.faces,
         "covered": sealed.covered,
         "detector": work.detector.name,
+        "pose": work.pose.name,
         "bytes": sealed.bytes,
         "ms": {name: round(value, 1) for name, value in sealed.timings_ms.items()},
         "total_ms": round(sum(sealed.timings_ms.values()), 1),

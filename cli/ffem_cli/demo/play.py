@@ -12,6 +12,7 @@ from ffem_cli.demo.telling import Teller
 from ffem_cli.pictures import FAKE_TEMPERATURE
 from ffem_cli.sandbox import Sandbox, keeping
 from ffem_cli.session import Session
+from ffem_cli.shell import Choices
 
 NAMES = {
     "overview.png": "all of them side by side",
@@ -25,16 +26,15 @@ NAMES = {
 }
 
 
-def play(
-    session: Session, picture: Picture, store: str, detector: str | None = None, model: str | None = None
-) -> tuple[Story, dict[str, Any]]:
+def play(session: Session, picture: Picture, store: str, choices: Choices) -> tuple[Story, dict[str, Any]]:
     """All acts on a world of their own, which is gone at the end; the story and its document."""
     teller = Teller(session.out)
     teller.line("One photo from the camera to the audit. Everything runs on this machine, in a temporary folder.")
     with Sandbox(store) as box:
         with teller.act("world", "A chain, a registry and a store") as act:
             act.working("loading the face detector and the flow")
-            flow, finder = session.model(name=model), session.detector(detector)
+            flow, finder = session.model(name=choices.model), session.detector(choices.detector)
+            estimator = session.pose(choices.pose)
             reader = box.reader()
             act.say(
                 f"Anvil at {box.url}, chain {reader.rpc.chain_id}; registry {box.address}",
@@ -44,7 +44,7 @@ def play(
                 deployment=reader.deployment_id,
                 store=store,
             )
-        story = Story(teller, box, flow, finder, picture)
+        story = Story(teller, box, flow, finder, estimator, picture)
         keeper = story.people()
         with keeping(keeper):
             story.seal()

@@ -34,6 +34,7 @@ from ffem_node.seal import Sealed, seal_photo
 
 if TYPE_CHECKING:
     from ffem_chain.faces.detect import Detector
+    from ffem_chain.faces.pose import PoseEstimator
     from ffem_chain.faces.weights import Model
 
 Picture = NDArray[np.uint8]
@@ -43,9 +44,11 @@ ALBUM, DAYS = "demo", 30
 class Story:
     """The people of the demo, and what they do. `picture` u8[H,W,3] is the photo as read."""
 
-    def __init__(self, teller: Teller, box: Sandbox, model: Model, detector: Detector, picture: Picture) -> None:
+    def __init__(
+        self, teller: Teller, box: Sandbox, model: Model, detector: Detector, pose: PoseEstimator, picture: Picture
+    ) -> None:
         self.teller, self.box, self.picture = teller, box, picture
-        self.model, self.detector = model, detector
+        self.model, self.detector, self.pose = model, detector, pose
         self.pictures: dict[str, Picture] = {"original.png": picture}
 
     # ------------------------------------------------------------------ who takes part
@@ -107,6 +110,7 @@ class Story:
             self.box.store,
             self.model,
             self.detector,
+            pose=self.pose,
             allow_no_faces=True,
             on_progress=lambda stage: working(f"sealing: {stage}"),
         )

@@ -1,4 +1,4 @@
-"""Which detector seals: by option, by setting, and what is said where a plug-in's model is missing."""
+"""Which detector and pose estimator seal: by option, by setting, and what is said where a model is missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffem_chain.faces import detectors
+from ffem_chain.faces import detectors, pose
 from ffem_cli import config
 from tests.support.cli import Cli
 
@@ -14,12 +14,14 @@ from .world import World, photo
 
 
 def test_the_settings_know_all_plug_ins() -> None:
-    assert config.DETECTORS == detectors.NAMES
+    assert config.DETECTORS == detectors.NAMES and config.POSES == pose.NAMES
+    assert config.BY_NAME["detector"].default == detectors.DEFAULT
 
 
 def test_what_sealed_is_said(world: World, tmp_path: Path) -> None:
-    (sealed,) = world.json("owner", "seal", photo(tmp_path / "one.jpg"), "-a", "family")["captures"]
-    assert sealed["detector"] == "centerface"
+    for words, pose_name in (([], "facemesh"), (["--pose", "landmarks"], "landmarks")):
+        (sealed,) = world.json("owner", "seal", photo(tmp_path / "one.jpg"), "-a", "family", *words)["captures"]
+        assert (sealed["detector"], sealed["pose"]) == ("centerface", pose_name)
 
 
 @pytest.mark.parametrize("by_option", [True, False])
@@ -46,11 +48,14 @@ def test_demo_and_bench_take_it_too(
 ) -> None:
     monkeypatch.setenv("FFEM_MODEL_CACHE", str(tmp_path / "empty"))
     monkeypatch.chdir(tmp_path)
-    done = cli(*words, "--detector", "scrfd")
-    assert done.status == 11 and "the model scrfd is not on this machine" in done.err
+    for option, name in (("--detector", "scrfd"), ("--pose", "3ddfa")):
+        done = cli(*words, option, name)
+        assert done.status == 11 and f"the model {name} is not on this machine" in done.err
 
 
 def test_a_name_that_is_none(cli: Cli) -> None:
     for words in (["bench", "path", "--detector", "eyes"], ["config", "set", "detector", "eyes"]):
         done = cli(*words)
         assert done.status == 3 and "detector must be centerface, yolo5face or scrfd" in done.err
+    done = cli("demo", "--pose", "guess")
+    assert done.status == 3 and "pose must be facemesh, landmarks or 3ddfa" in done.err
