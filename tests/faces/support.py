@@ -16,6 +16,7 @@ from ffem_chain.faces.align import TEMPLATE
 from ffem_chain.faces.detect import Detection, Detector
 from ffem_chain.faces.glow import Flow, Glow, GlowConfig
 from ffem_chain.faces.haar import HaarConfig, HaarGlow
+from ffem_chain.faces.pose import Pose, PoseEstimator
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys import tree
@@ -32,6 +33,7 @@ class SealedPicture:
     capture: Capture
     image: Picture
     face_key: Callable[[int], Secret]
+    not_frontalized: int = 0
 
 
 @dataclass
@@ -52,14 +54,31 @@ def face_at(x: float, y: float, side: float, score: float = 0.9) -> Detection:
     return Detection((x, y, x + side, y + height), marks, score)
 
 
-def seal(picture: Picture, model: Model, detector: Detector, rotation: str = "sphere") -> SealedPicture:
+@dataclass
+class Looks:
+    """A pose estimator that says the same of every face."""
+
+    said: Pose
+    name: str = "looks"
+
+    def estimate(self, picture: Picture, detection: Detection) -> Pose:
+        return self.said
+
+
+def seal(
+    picture: Picture,
+    model: Model,
+    detector: Detector,
+    rotation: str = "sphere",
+    pose: PoseEstimator | None = None,
+) -> SealedPicture:
     """What `ffem_node.seal` makes of a picture, without owner, store and chain."""
     uid, capture_key = secrets.token_bytes(32), Secret.random()
 
     def face_key(index: int) -> Secret:
         return tree.face_key(capture_key, tree.FaceContext(uid, index, model.model_id, rotation, PRECISION))
 
-    sealed = encrypt_faces(picture, face_key, uid, model, detector, rotation=rotation)
+    sealed = encrypt_faces(picture, face_key, uid, model, detector, rotation=rotation, pose=pose)
     manifest = Manifest(
         uid=uid,
         album_salt=bytes(32),
@@ -76,7 +95,7 @@ def seal(picture: Picture, model: Model, detector: Detector, rotation: str = "sp
         files={},
     )
     capture = Capture(manifest, sealed.public_faces, sealed.faces, encode(sealed.image, compress_level=1))
-    return SealedPicture(picture, capture, sealed.image, face_key)
+    return SealedPicture(picture, capture, sealed.image, face_key, sealed.not_frontalized)
 
 
 def psnr(a: Picture, b: Picture) -> float:
@@ -86,7 +105,7 @@ def psnr(a: Picture, b: Picture) -> float:
 
 
 def tiny_flow(config: GlowConfig | HaarConfig) -> Flow:
-    """A flow, the same in every run, with weights that are not those of its beginning, where it hardly does anything."""
+    """A flow, the same in every run, with weights other than those of its beginning, where it hardly does anything."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         flow = Glow(config) if isinstance(config, GlowConfig) else HaarGlow(config)
