@@ -49,8 +49,9 @@ _FAILURES = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, 
 class Sealed:
     """A sealed photograph.
 
-    `faces` are sealed and can be opened, `covered` are too small for the flow and covered for ever. `bytes`
-    by file name, `timings_ms` by stage (`STAGES`). `registered` False: sealed offline, or the chain did not
+    `faces` are sealed and can be opened, `covered` are too small for the flow and covered for ever. `not_frontalized`
+    of the sealed ones are turned too far for a model that turns faces to the front: sealed as they are. `bytes` by file
+    name, `timings_ms` by stage (`STAGES`). `registered` False: sealed offline, or the chain did not
     answer; `resume_pending` registers it.
     """
 
@@ -58,6 +59,7 @@ class Sealed:
     cid: str
     faces: int
     covered: int
+    not_frontalized: int
     bytes: dict[str, int]
     timings_ms: dict[str, float]
     registered: bool
@@ -113,7 +115,7 @@ def seal_photo(
         found = owner.album(album)
         picture = read_photo(Path(photo)) if isinstance(photo, Path | str) else _checked(photo)
     exif = picture.exif if keep_metadata else b""
-    capture = _seal_faces(picture.pixels, exif, owner, found, model, detector, pose, rotation, clock)
+    capture, as_they_are = _seal_faces(picture.pixels, exif, owner, found, model, detector, pose, rotation, clock)
     if not capture.public_faces and not allow_no_faces:
         raise InputError("no face was found: the picture is not sealed", "--allow-no-faces publishes it as it is")
     with clock.stage("pack"):
@@ -137,6 +139,7 @@ def seal_photo(
         cid=cid,
         faces=len(capture.faces),
         covered=len(capture.public_faces) - len(capture.faces),
+        not_frontalized=as_they_are,
         bytes={name: len(data) for name, data in files.items()},
         timings_ms=clock.times,
         registered=registered,
@@ -159,9 +162,9 @@ def _seal_faces(
     pose: PoseEstimator | None,
     rotation: str,
     clock: _Clock,
-) -> Capture:
-    """Find, encode and seal every face of `picture` u8[H,W,3]; a capture under a uid and slot of its own. `exif` goes
-    into image.png."""
+) -> tuple[Capture, int]:
+    """Find, encode and seal every face of `picture` u8[H,W,3]; a capture under a uid and slot of its own, and how many
+    of its faces were not frontalized. `exif` goes into image.png."""
     from ffem_chain.faces.seal import encrypt_faces
 
     uid, slot = secrets.token_bytes(32), tree.slot_of(time.time())
@@ -188,7 +191,8 @@ def _seal_faces(
         key_commit=tree.key_commit(capture_key, "capture"),
         files={},
     )
-    return Capture(manifest, tuple(sealed.public_faces), tuple(sealed.faces), image_png)
+    capture = Capture(manifest, tuple(sealed.public_faces), tuple(sealed.faces), image_png)
+    return capture, sealed.not_frontalized
 
 
 def check_covered(capture: Capture) -> None:

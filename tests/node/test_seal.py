@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_account import Account
-from faces.support import Says, face_at
+from faces.support import Looks, Says, face_at
 from PIL import Image, ImageFile
 from support.rpc_proxy import RpcProxy
 
@@ -24,6 +24,7 @@ from ffem_chain.capture.picture import decode, encode
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import FfemError, InputError, StoreUnavailable, Tampered
 from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.pose import Pose
 from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
@@ -156,6 +157,14 @@ def test_metadata_only_on_request(camera: Camera, small: Picture) -> None:
     assert b"Jane Doe" not in kept
 
 
+def test_faces_that_are_turned_too_far_are_counted(camera: Camera, small: Picture) -> None:
+    frontal = replace(camera.model, frontalize=True)
+    for yaw, turned in ((60, 1), (10, 0)):
+        sealed = camera.seal(small, Says([FACE]), model=frontal, pose=Looks(Pose(yaw, 0, 0)))
+        assert (sealed.faces, sealed.not_frontalized) == (1, turned)
+    assert camera.seal(small, Says([FACE]), pose=Looks(Pose(60, 0, 0))).not_frontalized == 0
+
+
 def test_small_faces_are_covered_for_ever(camera: Camera, small: Picture) -> None:
     sealed = camera.seal(small, Says([FACE, face_at(20, 20, 16)]))
     assert (sealed.faces, sealed.covered) == (1, 1)
@@ -249,7 +258,7 @@ def failing(owner: Any, name: str, error: BaseException) -> Iterator[None]:
         setattr(owner, name, original)
 
 
-@pytest.mark.parametrize("name", ["seal_pixels", "latent_tile", "_rotate", "_aligned"])
+@pytest.mark.parametrize("name", ["seal_pixels", "latent_tile", "_rotate", "_squares"])
 def test_every_step_of_sealing_may_fail(name: str, camera: Camera, small: Picture) -> None:
     from ffem_chain.faces import seal
 
@@ -266,12 +275,12 @@ def test_a_cover_that_misses_a_pixel_is_withheld(
     from ffem_node import seal as pipeline
 
     def leaky(*args: Any, **options: Any) -> Any:
-        out = seal_faces(*args, **options)
+        out, as_they_are = seal_faces(*args, **options)
         box = out.public_faces[0].box
         pixels = decode(out.image_png, out.manifest.width, out.manifest.height)
         y, x = box.bottom - 1, box.right - 1
         pixels[y, x] = small[y, x]
-        return replace(out, image_png=encode(pixels))
+        return replace(out, image_png=encode(pixels)), as_they_are
 
     seal_faces = pipeline._seal_faces
     monkeypatch.setattr(pipeline, "_seal_faces", leaky)

@@ -194,6 +194,7 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         "album": work.album,
         "faces": sealed.faces,
         "covered": sealed.covered,
+        "not_frontalized": sealed.not_frontalized,
         "detector": work.detector.name,
         "pose": work.pose.name,
         "bytes": sealed.bytes,
@@ -223,6 +224,7 @@ def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
             covered = f", {one['covered']} too small, covered for ever" if one["covered"] else ""
             blocks += [
                 f"{one['photo']}: {count(one['faces'], 'face')} sealed{covered}; {state}",
+                *_as_they_are(one["not_frontalized"], one["faces"]),
                 f"  capture  {one['uid'].hex()}",
                 f"  cid      {one['cid']}",
                 f"  size     {_kib(sum(one['bytes'].values()))}: "
@@ -235,6 +237,12 @@ def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
             elif "export_error" in one:
                 blocks.append(f"  I_enc    NOT WRITTEN: {one['export_error']}")
     return blocks
+
+
+def _as_they_are(turned: int, faces: int) -> list[str]:
+    """A line about faces that a model which turns faces to the front got as they are."""
+    were = "was" if turned == 1 else "were"
+    return [f"  pose     {turned} of {count(faces, 'face')} {were} not frontalized: turned too far"] if turned else []
 
 
 def _kib(size: int) -> str:
