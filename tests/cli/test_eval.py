@@ -15,6 +15,7 @@ from ffem_chain.faces.weights import load_model
 from ffem_cli.eval import fakes, protocol
 from ffem_cli.eval.cache import Cache
 from ffem_cli.eval.recognisers import OnnxRecogniser
+from ffem_cli.eval.sealing import Camera
 from tests.support.cli import Cli
 from tests.support.onnxfile import thumbnails
 
@@ -56,7 +57,18 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_recovery(cli: Cli, people: Path, network: Path, tmp_path: Path) -> None:
-    words = ["eval", "recovery", "--lfw", people, "--recogniser", network, "--cache", tmp_path / "cache"]
+    words = [
+        "--pose",
+        "landmarks",
+        "eval",
+        "recovery",
+        "--lfw",
+        people,
+        "--recogniser",
+        network,
+        "--cache",
+        tmp_path / "cache",
+    ]
     data = cli.ok(*words, "--json").data
     assert data["probes"] == 4 and data["probes_without_a_face"] == 1 and data["gallery"] == 4
     assert data["exact_identical"] is True
@@ -68,7 +80,7 @@ def test_recovery(cli: Cli, people: Path, network: Path, tmp_path: Path) -> None
     assert sum(band["probes"] for band in data["by_yaw"]) == 4
     (low, high) = data["ci95"]["flow_psnr_db"]
     assert low <= data["flow_psnr_db"] <= high
-    assert data["model"] == "ffem-64" and data["data"]["photos"] == 10 and len(data["data"]["sha256"]) == 64
+    assert data["model"] == load_model().name and data["data"]["photos"] == 10 and len(data["data"]["sha256"]) == 64
     # the flow's noise is drawn anew each time: the same figures come from the cache
     assert cli.ok(*words, "--json").data == data
     table = cli.ok(*words).out
@@ -87,7 +99,7 @@ def test_fakes(people: Path, network: Path) -> None:
     judges = [_Judge("sees"), _Judge("blind", blind=True)]
     recogniser = OnnxRecogniser(network)
     split = protocol.split(people, None, 500, seed=1)
-    maker = fakes.Maker(load_model(), CenterFace(), judges, recogniser, 0.5, 1)
+    maker = fakes.Maker(Camera(load_model(), CenterFace()), judges, recogniser, 0.5, 1)
     said: list[str] = []
     data: dict[str, Any] = fakes.measure(
         split, maker, keys=2, count=8, cache=Cache(None), say=lambda what, done: said.append(what)
@@ -107,7 +119,9 @@ def test_fakes(people: Path, network: Path) -> None:
 
 
 def test_fakes_need_the_judges(cli: Cli, people: Path, network: Path, tmp_path: Path) -> None:
-    done = cli("--model-cache", tmp_path, "eval", "fakes", "--lfw", people, "--recogniser", network)
+    done = cli(
+        "--model-cache", tmp_path, "--pose", "landmarks", "eval", "fakes", "--lfw", people, "--recogniser", network
+    )
     assert done.status == 11 and "ffem models import" in done.err
 
 
@@ -147,11 +161,11 @@ def test_samples(cli: Cli, aligned: Path, network: Path, tmp_path: Path) -> None
 
 
 def test_errors_come_before_work(cli: Cli, people: Path, network: Path, tmp_path: Path) -> None:
-    done = cli("eval", "recovery", "--lfw", people)
+    done = cli("--pose", "landmarks", "eval", "recovery", "--lfw", people)
     assert done.status == 3 and "--recogniser" in done.err
-    done = cli("eval", "recovery", "--lfw", tmp_path / "absent", "--recogniser", network)
+    done = cli("--pose", "landmarks", "eval", "recovery", "--lfw", tmp_path / "absent", "--recogniser", network)
     assert done.status == 3 and "no folder" in done.err
-    done = cli("eval", "recovery", "--lfw", people, "--recogniser", people)
+    done = cli("--pose", "landmarks", "eval", "recovery", "--lfw", people, "--recogniser", people)
     assert done.status == 3 and "cannot be read" in done.err
 
 

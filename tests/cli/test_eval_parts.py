@@ -181,7 +181,8 @@ def test_training_faces_are_split_as_training_splits_them(tmp_path: Path) -> Non
 
 def test_sealing_in_memory_is_the_cameras(tmp_path: Path) -> None:
     photo, model = np.ascontiguousarray(pictures.astronaut()[:256, 96:352]), load_model()
-    sealed = sealing.seal(photo, "astronaut", 1, model, CenterFace())
+    camera = sealing.Camera(model, CenterFace())
+    sealed = sealing.seal(photo, "astronaut", 1, camera)
     face = sealed.subject()
     assert face is not None and abs(face.yaw) < 30
     assert 0.5 * 256 > face.box[2] - face.box[0] > 0.2 * 256
@@ -194,9 +195,9 @@ def test_sealing_in_memory_is_the_cameras(tmp_path: Path) -> None:
     changed = photo.copy()
     changed[round(face.landmarks[2, 1]), round(face.landmarks[2, 0])] ^= 1
     assert not dataclasses.replace(sealed, original=changed).exact_is_identical()
-    again = sealing.seal(photo, "astronaut", 1, model, CenterFace())
+    again = sealing.seal(photo, "astronaut", 1, camera)
     assert again.keys == sealed.keys and again.capture.manifest.uid == sealed.capture.manifest.uid
-    assert sealing.seal(photo, "astronaut", 2, model, CenterFace()).keys != sealed.keys
+    assert sealing.seal(photo, "astronaut", 2, camera).keys != sealed.keys
 
 
 def test_the_subject_is_in_the_middle() -> None:

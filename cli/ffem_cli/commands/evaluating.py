@@ -16,6 +16,7 @@ from ffem_cli.session import Session
 if TYPE_CHECKING:
     from ffem_cli.eval.protocol import Protocol
     from ffem_cli.eval.recognisers import Recogniser
+    from ffem_cli.eval.sealing import Camera
 
 LfwOption = Annotated[Path, typer.Option("--lfw", metavar="DIR", help="Photos, one folder a person.")]
 DistractorsOption = Annotated[
@@ -70,19 +71,19 @@ def recovery(
     cache: CacheOption = None,
 ) -> Answer:
     """Seal photos, open them by the flow alone, and compare: PSNR, SSIM, identity kept; is the exact layer exact."""
-    model, detector = session.model(weights), session.detector()
+    camera = _camera(session, weights)
     from ffem_cli.eval import recovery as part
     from ffem_cli.eval.cache import Cache
 
     network, split = _protocol(recogniser, lfw, distractors, probes, seed)
     with session.out.progress(len(split.photos)) as say:
-        found = part.measure(split, model, detector, network, seed=seed, cache=Cache(cache), say=say)
-    data = {**found, **_origin(session, model, detector, network, split, seed)}
+        found = part.measure(split, camera, network, seed=seed, cache=Cache(cache), say=say)
+    data = {**found, **_origin(camera, network, split, seed)}
     bands = [(f"{band['from']} to {band['to']}", band) for band in data["by_yaw"]]
     rows = [(name, *_recovery_row(band)) for name, band in bands if band["probes"]]
     columns = ("yaw, degrees", "probes", "PSNR dB", "SSIM", "cosine", "5 %", "top-1", "top-1 of originals")
     whole = (
-        f"{model.name}: flow alone {data['flow_psnr_db']:.1f} dB, SSIM {data['flow_ssim']:.3f}; "
+        f"{camera.model.name}: flow alone {data['flow_psnr_db']:.1f} dB, SSIM {data['flow_ssim']:.3f}; "
         f"top-1 {data['top1_recovered']:.1%}, originals {data['top1_original']:.1%}, gallery {data['gallery']}"
     )
     exact = "identical in all" if data["exact_identical"] else "NOT identical"
@@ -109,18 +110,18 @@ def fakes(
     cache: CacheOption = None,
 ) -> Answer:
     """Seal photos and judge the fakes: found by two other detectors, identified at chance, like real faces, sharp."""
-    model, detector = session.model(weights), session.detector()
+    camera = _camera(session, weights)
     from ffem_chain.faces import detectors
     from ffem_cli.eval import fakes as part
     from ffem_cli.eval.cache import Cache
 
-    names = [name for name in ("yolo5face", "scrfd", detectors.DEFAULT) if name != detector.name][:2]
+    names = [name for name in ("yolo5face", "scrfd", detectors.DEFAULT) if name != camera.detector.name][:2]
     judges = [detectors.detector(name, session.model_cache()) for name in names]
     network, split = _protocol(recogniser, lfw, distractors, probes, seed)
-    maker = part.Maker(model, detector, judges, network, temperature, seed)
+    maker = part.Maker(camera, judges, network, temperature, seed)
     with session.out.progress(len(split.photos)) as say:
         found = part.measure(split, maker, keys=keys, count=count, cache=Cache(cache), say=say)
-    data = {**found, **_origin(session, model, detector, network, split, seed)}
+    data = {**found, **_origin(camera, network, split, seed)}
     rows = [(f"found by {name}", _share(data["detected"][name]), "") for name in names]
     rows += [
         ("top-1", f"{data['top1']:.2%} of {data['trials']}", f"{data['top1_original']:.1%}"),
@@ -130,7 +131,7 @@ def fakes(
         ("sharpness", f"{data['sharpness']:.0f}", f"{data['sharpness_real']:.0f}"),
     ]
     title = (
-        f"{model.name} at temperature {temperature}: {data['fakes']} fakes, gallery {data['gallery']}, "
+        f"{camera.model.name} at temperature {temperature}: {data['fakes']} fakes, gallery {data['gallery']}, "
         f"chance {data['chance_top1']:.2%} top-1"
     )
     return Answer(data, (title, Table(("", "fakes", "originals"), rows)))
@@ -257,19 +258,23 @@ def _protocol(
     return open_recogniser(recogniser), protocol.split(lfw, distractors, probes, seed)
 
 
-def _origin(
-    session: Session, model: Any, detector: Any, network: Recogniser, split: Protocol, seed: int
-) -> dict[str, Any]:
+def _camera(session: Session, weights: Path | None) -> Camera:
+    model, detector, pose = session.model(weights), session.detector(), session.pose()
+    from ffem_cli.eval.sealing import Camera
+
+    return Camera(model, detector, pose, session.config.text("rotation"))
+
+
+def _origin(camera: Camera, network: Recogniser, split: Protocol, seed: int) -> dict[str, Any]:
     """What the figures were measured with and on."""
     from ffem_chain.faces.seal import PRECISION
     from ffem_cli.eval import data
 
     return {
-        "model": model.name,
-        "model_id": model.model_id.hex(),
-        "rotation": "sphere",
+        **camera.depends,
+        "model": camera.model.name,
+        "model_id": camera.model.model_id.hex(),
         "precision": PRECISION,
-        "detector": detector.name,
         "recogniser": _network(network),
         "seed": seed,
         "data": data.describe(split.photos),

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from ffem_chain.errors import InputError
 from ffem_chain.faces import align
 from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.weights import Model
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.data import Photo
 from ffem_cli.eval.measures import frechet, interval, iou, pairwise_cosine, proportion, ranks, sharpness
 from ffem_cli.eval.protocol import Gallery, Protocol
 from ffem_cli.eval.recognisers import Recogniser, crop
-from ffem_cli.eval.sealing import central, seal
+from ffem_cli.eval.sealing import Camera, central, seal
 
 Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -36,8 +35,7 @@ _FIGURES = ("found", "yaw", "sharpness", "sharpness_real")
 class Maker:
     """Seals a photo, makes the fake and measures it."""
 
-    model: Model
-    sealer: Detector
+    camera: Camera
     judges: Sequence[Detector]
     recogniser: Recogniser
     temperature: float
@@ -47,8 +45,8 @@ class Maker:
     def depends(self) -> dict[str, object]:
         """All that a row depends on but the photo and the number of its key."""
         return {
-            "model": self.model.model_id.hex(),
-            "detectors": [self.sealer.name, *(judge.name for judge in self.judges)],
+            **self.camera.depends,
+            "judges": [judge.name for judge in self.judges],
             "recogniser": self.recogniser.digest,
             "temperature": self.temperature,
             "seed": self.seed,
@@ -59,13 +57,13 @@ class Maker:
         """`_FIGURES`; for each judge IoU with its reference box (-1: it has none) and with the sealing detector's box;
         unit vectors of the fake and of the original."""
         picture = data.read(photo.path)
-        sealed = seal(picture, f"{photo.name} {key}", self.seed, self.model, self.sealer)
+        sealed = seal(picture, f"{photo.name} {key}", self.seed, self.camera)
         face = sealed.subject()
         if face is None:
             blank = self.recogniser.embed([np.zeros((self.recogniser.size, self.recogniser.size, 3), np.uint8)])
             return np.zeros(len(_FIGURES) + 2 * len(self.judges) + 2 * blank.size, np.float32)
-        shown = sealed.fake(self.model, self.temperature)
-        sharp = [sharpness(align.warp_in(p, face.matrix, self.model.size)) for p in (shown, picture)]
+        shown = sealed.fake(self.camera.model, self.temperature)
+        sharp = [sharpness(align.warp_in(p, face.matrix, self.camera.model.size)) for p in (shown, picture)]
         overlaps = []
         for judge, reference in zip(self.judges, references, strict=True):
             seen = [d for d in judge.detect(shown) if d.score >= SURE]

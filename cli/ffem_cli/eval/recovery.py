@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces.detect import Detector
-from ffem_chain.faces.weights import Model
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.data import Photo
 from ffem_cli.eval.measures import interval, proportion, psnr, ranks, ssim
 from ffem_cli.eval.protocol import Protocol
 from ffem_cli.eval.recognisers import Recogniser, crop, crop_square
-from ffem_cli.eval.sealing import seal
+from ffem_cli.eval.sealing import Camera, seal
 
 Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -31,15 +29,15 @@ _COLUMNS = ("found", "yaw", "psnr", "ssim", "box_psnr", "box_ssim", "identical")
 _BEST = 99.0  # dB; stands for infinite
 
 
-def _row(photo: Photo, seed: int, model: Model, detector: Detector, recogniser: Recogniser) -> Floats:
+def _row(photo: Photo, seed: int, camera: Camera, recogniser: Recogniser) -> Floats:
     """`_COLUMNS`, then four unit vectors: photo, opened picture, the square that the flow was given and its return."""
     picture = data.read(photo.path)
-    sealed = seal(picture, photo.name, seed, model, detector)
+    sealed = seal(picture, photo.name, seed, camera)
     face = sealed.subject()
     if face is None:
         blank = recogniser.embed([np.zeros((recogniser.size, recogniser.size, 3), np.uint8)])
         return np.zeros(len(_COLUMNS) + 4 * blank.size, np.float32)
-    opened, decoded = sealed.by_flow(model)
+    opened, decoded = sealed.by_flow(camera.model)
     squares = (sealed.given[face.index], decoded[face.index])
     left, top = (max(0, round(v)) for v in face.box[:2])
     boxes = [p[top : round(face.box[3]), left : round(face.box[2])] for p in (picture, opened)]
@@ -58,20 +56,19 @@ def _row(photo: Photo, seed: int, model: Model, detector: Detector, recogniser: 
 
 
 def measure(
-    split: Protocol, model: Model, detector: Detector, recogniser: Recogniser, *, seed: int, cache: Cache, say: Say
+    split: Protocol, camera: Camera, recogniser: Recogniser, *, seed: int, cache: Cache, say: Say
 ) -> dict[str, Any]:
     """The figures of docs/EVAL.md. InputError where no probe has a face that can be sealed."""
     items = [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in split.probes]
     rows = cache.rows(
         "sealing and opening probes",
         items,
-        lambda photo: _row(photo, seed, model, detector, recogniser),
+        lambda photo: _row(photo, seed, camera, recogniser),
         say,
-        model=model.model_id.hex(),
-        detector=detector.name,
         recogniser=recogniser.digest,
         seed=seed,
         code=protocol.code(),
+        **camera.depends,
     )
     found = np.flatnonzero(rows[:, 0])
     if not len(found):

@@ -16,6 +16,7 @@ from ffem_chain.capture.exact import open_faces, open_geometry, ownership
 from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import decode, encode
 from ffem_chain.faces.detect import Detection, Detector
+from ffem_chain.faces.pose import PoseEstimator
 from ffem_chain.faces.readers import fake, open_flow
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
 from ffem_chain.faces.weights import Model
@@ -105,15 +106,37 @@ def watch(model: Model) -> Watched:
     return Watched(**{part.name: getattr(model, part.name) for part in fields(model)})
 
 
-def seal(picture: Picture, name: str, seed: int, model: Model, detector: Detector, rotation: str = "sphere") -> Sealed:
+@dataclass(frozen=True)
+class Camera:
+    """What a camera seals with; `pose` None takes the angles from the five landmarks."""
+
+    model: Model
+    detector: Detector
+    pose: PoseEstimator | None = None
+    rotation: str = "sphere"
+
+    @property
+    def depends(self) -> dict[str, object]:
+        """What sealed faces depend on, as JSON values."""
+        pose = self.pose.name if self.pose else None
+        return {
+            "model": self.model.model_id.hex(),
+            "detector": self.detector.name,
+            "pose": pose,
+            "rotation": self.rotation,
+        }
+
+
+def seal(picture: Picture, name: str, seed: int, camera: Camera) -> Sealed:
     """Seals uint8 (H, W, 3) under keys of (name, seed), writes the capture's files and reads them back."""
+    model, rotation = camera.model, camera.rotation
     uid, capture_key = _derived("uid", name, seed), Secret(_derived("key", name, seed))
 
     def face_key(index: int) -> Secret:
         return tree.face_key(capture_key, tree.FaceContext(uid, index, model.model_id, rotation, PRECISION))
 
     watched = watch(model)
-    sealed = encrypt_faces(picture, face_key, uid, watched, detector, rotation=rotation)
+    sealed = encrypt_faces(picture, face_key, uid, watched, camera.detector, pose=camera.pose, rotation=rotation)
     height, width = picture.shape[:2]
     commit, faces = tree.key_commit(capture_key, "capture"), len(sealed.public_faces)
     head = Manifest(
