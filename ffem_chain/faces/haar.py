@@ -132,7 +132,7 @@ class DetailFlow(nn.Module):
         mean, log_std = self._mean_log_std(context, noise.dtype)
         x = noise * torch.exp(log_std) + mean
         for step in reversed(self.steps):
-            x = step.inverse(x, context)
+            x = step.inverse(x, context)  # type: ignore[operator]
         return x
 
 

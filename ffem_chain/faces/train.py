@@ -147,7 +147,7 @@ def train(args: argparse.Namespace) -> None:
     training, held = split(len(faces))
     validation = faces[held[:_VALIDATION]]
     part, device = make_part(args), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = part.model.to(device, memory_format=torch.channels_last)
+    model = part.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), lr=args.rate)
     average = {k: v.clone() for k, v in model.state_dict().items()}
     step, spent, best, waited = 0, 0.0, math.inf, 0

@@ -104,8 +104,8 @@ def train(args: argparse.Namespace) -> None:
     pairs = np.sort(np.random.default_rng(args.seed).choice(training, args.pairs, replace=False))
     targets = halved(faces[pairs], size)
     free, paired = make_inputs(model, targets, args.inputs, args.run / "inputs.npz")
-    refiner = Refiner(RefinerConfig()).to(memory_format=torch.channels_last)
-    judge = Discriminator(size).to(memory_format=torch.channels_last)
+    refiner = Refiner(RefinerConfig()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = Discriminator(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = [
         torch.optim.Adam(net.parameters(), lr=rate, betas=(0.0, 0.99))
         for net, rate in ((refiner, args.rate), (judge, args.rate))
@@ -135,11 +135,11 @@ def train(args: argparse.Namespace) -> None:
             real_score, fake_score = judge(real), judge(drawn.detach())
             judged = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
         optimisers[1].zero_grad(set_to_none=True)
-        judged.backward()
+        judged.backward()  # type: ignore[no-untyped-call]
         if step % _PENALTY_EVERY == 0:
             seen = real[:half].clone().requires_grad_(True)
             (gradient,) = torch.autograd.grad(judge(seen).sum(), seen, create_graph=True)
-            (0.5 * _PENALTY * _PENALTY_EVERY * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()
+            (0.5 * _PENALTY * _PENALTY_EVERY * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()  # type: ignore[no-untyped-call]
         optimisers[1].step()
         judge.requires_grad_(False)  # its gradients are not needed here, and cost a third of the step
         with torch.autocast("cpu", torch.bfloat16):
