@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 
+from ffem_chain.faces.glow import GlowConfig
+from ffem_chain.faces.weights import Model, model_names
+from ffem_cli.bench import faces
 from ffem_cli.bench.path import STAGES
+from tests.faces.support import tiny_flow
 from tests.support.cli import Cli
 
 CEILINGS = {
@@ -38,9 +43,9 @@ def test_path(cli: Cli) -> None:
     assert not cli.home.exists()
 
 
-@pytest.mark.parametrize("faces", ["", "0", "1,x", "3,3", "161"])
-def test_path_of_faces_that_cannot_be(cli: Cli, faces: str) -> None:
-    done = cli("bench", "path", "--faces", faces)
+@pytest.mark.parametrize("numbers", ["", "0", "1,x", "3,3", "161"])
+def test_path_of_faces_that_cannot_be(cli: Cli, numbers: str) -> None:
+    done = cli("bench", "path", "--faces", numbers)
     assert done.status == 3
     assert "--faces 1,3,12" in done.err
 
@@ -68,3 +73,40 @@ def test_gas_is_under_its_ceilings(cli: Cli) -> None:
     for step, ceiling in CEILINGS.items():
         assert 21_000 < data[step] <= ceiling, step
     assert data["grant"] < data["grant_suite2"] < 200_000
+
+
+def test_faces(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped models and one of a tiny shape in the place of the paper's, which would take a minute."""
+    monkeypatch.setattr(faces, "PAPER_SHAPE", GlowConfig(64, 2, 1, 8))
+    threads = torch.get_num_threads()
+    data = cli.ok("bench", "faces", "--faces", "1,2", "--repeats", "1", "--threads", "1", "--json").data
+    models = [*model_names(), "paper's shape"]
+    assert [(row["model"], row["batch"]) for row in data["rows"]] == [(name, n) for name in models for n in (1, 2)]
+    assert data["peak_gflops"] > 0 and data["clock"] == "wall"
+    assert data["paper"] == {"machine": "Jetson Nano", "encode_ms": 267, "encode_rotate_ms": 307}
+    for row in data["rows"]:
+        assert all(row[f"{step}_ms"] > 0 for step in faces.STEPS), row
+        assert 0 < row["share_of_peak"] < 2  # of a product that something else may have slowed down
+        assert row["peak_mb"] > 50
+    assert data["rows"][0]["gflop"] > 0.1
+    assert data["rows"][1]["gflop"] == pytest.approx(2 * data["rows"][0]["gflop"], rel=0.01)
+    assert data["machine"]["torch_threads"] == 1
+    assert torch.get_num_threads() == threads
+
+
+def test_faces_in_words(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "PAPER_SHAPE", GlowConfig(64, 2, 1, 8))
+    monkeypatch.setattr("ffem_chain.faces.weights.model_names", lambda: [])
+    table = cli.ok("bench", "faces", "--faces", "1", "--repeats", "1", "--processor").out
+    assert "processor time" in table and "Jetson Nano: encode 267, encode and rotate 307" in table
+    assert "frontalize" in table and "paper's shape" in table
+    assert cli("bench", "faces", "--faces", "0").status == 3
+    assert cli("bench", "faces", "--threads", "0").status == 2
+
+
+def test_flops_are_those_of_the_convolutions() -> None:
+    """Counted by hand for one level of one step: 1x1 of 12 channels, then 6 -> 8 (3x3), 8 -> 8, 8 -> 12 (3x3)."""
+    flow = tiny_flow(GlowConfig(8, 1, 1, 8))
+    pixels = 4 * 4
+    by_hand = 2 * pixels * (12 * 12 + 9 * 6 * 8 + 8 * 8 + 9 * 8 * 12)
+    assert faces.gflop(Model("tiny", bytes(32), flow)) == pytest.approx(by_hand / 1e9)

@@ -23,17 +23,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from ffem_chain.faces import align, frontal, quantise
+from ffem_chain.faces import quantise
 from ffem_chain.faces.detect import Detection, Detector
 from ffem_chain.faces.glow import Glow, GlowConfig
 from ffem_chain.faces.pose import Pose, PoseEstimator
 from ffem_chain.faces.rotation import rotate
+from ffem_chain.faces.square import plain, turned
 from ffem_chain.faces.weights import Faces, Model
 from ffem_chain.keys.secret import Secret
 from ffem_cli.bench import machine
 from ffem_cli.bench.path import compose
 from ffem_cli.demo.pictures import public_photo
-from ffem_cli.eval.sealing import Sealed, seal
+from ffem_cli.eval.sealing import Camera, Sealed, seal
 
 STEPS = ("detect", "pose", "frontalize", "encode", "rotate", "decode", "blend")
 PAPER = {"machine": "Jetson Nano", "encode_ms": 267, "encode_rotate_ms": 307}
@@ -131,7 +132,8 @@ def measure(
     "wall", or "processor" for a machine that does other things as well; then one thread is to be used.
     """
     photo = public_photo("pip install scikit-image")
-    rows = [_row(model, batch, photo, detector, CLOCKS[clock]) for model in models for batch in batches]
+    cameras = [Camera(model, detector, pose) for model in models]
+    rows = [_row(camera, batch, photo, CLOCKS[clock]) for camera in cameras for batch in batches]
     rates: list[float] = []
     for number in range(repeats + 1):
         for done, row in enumerate(rows):
@@ -151,10 +153,10 @@ def measure(
     }
 
 
-def _row(model: Model, batch: int, photo: Faces, detector: Detector, clock: Callable[[], float]) -> _Row:
-    picture = compose(photo, batch, batch)
+def _row(camera: Camera, batch: int, photo: Faces, clock: Callable[[], float]) -> _Row:
+    picture, model = compose(photo, batch, batch), camera.model
     timed = _Timed(**{part.name: getattr(model, part.name) for part in fields(model)}, clock=clock)
-    return _Row(timed, batch, picture, seal(picture, "bench", 0, model, detector), batch * gflop(model))
+    return _Row(timed, batch, picture, seal(picture, "bench", 0, camera), batch * gflop(model))
 
 
 def gflop(model: Model) -> float:
@@ -169,11 +171,8 @@ def _faces(picture: Faces, found: Sequence[Detection], poses: Sequence[Pose], mo
     """Faces as the flow takes them: turned to the front where the model wants that, and else only aligned."""
     faces = []
     for detection, pose in zip(found, poses, strict=True):
-        matrix, angles = align.similarity(detection.landmarks, model.size), (pose.yaw, pose.pitch, pose.roll)
-        if model.frontalize and frontal.allowed(angles):
-            faces.append(frontal.frontalize(picture, matrix, angles, model.size))
-        else:
-            faces.append(align.warp_in(picture, matrix, model.size))
+        front = turned(picture, detection, pose, model.size) if model.frontalize else None
+        faces.append((front or plain(picture, detection, model.size)).pixels)
     return np.stack(faces)
 
 
