@@ -133,7 +133,7 @@ def smooth(points: Points, triangles: NDArray[np.uint16]) -> Points:
     depth = heights(points, triangles.astype(np.int32), -_AROUND, wide)
     if depth.min() < -1:
         raise ValueError("the sheet has a gap")
-    depth = (depth + depth[:, ::-1]) / 2  # the triangles are not symmetric
+    depth = np.asarray((depth + depth[:, ::-1]) / 2, np.float32)  # the triangles are not symmetric
     fine, broad = (
         np.asarray(cv2.GaussianBlur(depth, (0, 0), sigma * len(depth) / wide, borderType=cv2.BORDER_REPLICATE))
         for sigma in (_FINE, _BROAD)
