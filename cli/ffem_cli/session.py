@@ -243,7 +243,7 @@ class Session:
         with _faces_installed():
             from ffem_chain.faces.detectors import detector
 
-        return detector(chosen, self.model_cache())
+            return detector(chosen, self.model_cache())
 
     def pose(self, name: str | None = None) -> PoseEstimator:
         """What tells where a face looks, chosen and raising like `detector`."""
@@ -251,7 +251,7 @@ class Session:
         with _faces_installed():
             from ffem_chain.faces.pose import pose_estimator
 
-        return pose_estimator(chosen, self.model_cache())
+            return pose_estimator(chosen, self.model_cache())
 
     def _chosen(self, setting: str, option: str | None) -> str:
         """A setting, which an option of the command overrides. Raises InputError."""

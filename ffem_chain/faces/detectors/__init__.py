@@ -6,11 +6,14 @@ A plug-in is a class with a `name` and `detect` (`ffem_chain.faces.detect.Detect
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces.detect import CenterFace, Detector
 
-DEFAULT = CenterFace.name
+if TYPE_CHECKING:
+    from ffem_chain.faces.detect import Detector
+
+DEFAULT = "centerface"
 NAMES = (DEFAULT, "yolo5face", "scrfd")
 
 
@@ -19,6 +22,10 @@ def detector(name: str = DEFAULT, models: Path | None = None) -> Detector:
 
     InputError where there is none of that name, MissingExtra where its model is not on this machine.
     """
+    if name == DEFAULT:
+        from ffem_chain.faces.detect import CenterFace
+
+        return CenterFace()
     if name == "yolo5face":
         from ffem_chain.faces.detectors.yolo5face import Yolo5Face
 
@@ -27,6 +34,4 @@ def detector(name: str = DEFAULT, models: Path | None = None) -> Detector:
         from ffem_chain.faces.detectors.scrfd import Scrfd
 
         return Scrfd(models)
-    if name != DEFAULT:
-        raise InputError(f"there is no detector {name!r}", f"detectors: {', '.join(NAMES)}")
-    return CenterFace()
+    raise InputError(f"there is no detector {name!r}", f"detectors: {', '.join(NAMES)}")
