@@ -22,14 +22,14 @@ def latent_tile(q: NDArray[np.uint16], precision: str, box: Box) -> Picture:
     return np.asarray(cv2.resize(tile, (box.width, box.height), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def smooth_fill(picture: Picture, hidden: Mask) -> Picture:
+def smooth_fill(picture: Picture, hidden: Mask, finest: int = _FINEST) -> Picture:
     """`picture` uint8 (H, W, 3) with the pixels of `hidden` (H, W) filled smoothly from those around (push-pull:
-    Gortler et al. 1996). Where everything is hidden, grey. Computed at a long side of at most 1,024 px."""
+    Gortler et al. 1996). Where everything is hidden, grey. Computed at a long side of at most `finest` px."""
     out = picture.copy()
     if not hidden.any():
         return out
     height, width = hidden.shape
-    shrink = min(1.0, _FINEST / max(height, width))
+    shrink = min(1.0, finest / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     seen = (~hidden).astype(np.uint8)
     colour = cv2.resize(picture * seen[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -21,12 +21,13 @@ Mask = NDArray[np.bool_]
 _RIM, _NARROWEST, _WIDEST = 0.14, 10, 96
 _BELOW = 0.3  # of that where the visible lies below: what shoulders mirror is no background
 _GRAIN_SIDE, _MOST_GRAIN = 256, 4.0  # px; grey levels
+_FINEST = 512  # px at which what is smooth is computed
 _BESIDE = 64  # px around the middle of a side, where grain is measured
 
 
 def near(box: Box, width: int, height: int) -> Box:
-    """The box widened on every side by 0.7 of its shorter side, inside the picture."""
-    return around(box, width, height, 0.7 * min(box.width, box.height) / max(box.width, box.height))
+    """The box widened on every side by half of its shorter side, inside the picture."""
+    return around(box, width, height, 0.5 * min(box.width, box.height) / max(box.width, box.height))
 
 
 def fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int) -> None:
@@ -37,7 +38,7 @@ def fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, ind
         return
     view = near(box, picture.shape[1], picture.shape[0])
     part, hidden = picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0
-    filled = smooth_fill(part, hidden)
+    filled = smooth_fill(part, hidden, _FINEST)
     inner = Box(box.x - view.x, box.y - view.y, box.width, box.height)
     add_grain(filled, noise_level(filled, ~hidden, inner), inner)
     reflect_rim(filled, part, hidden, inner)
