@@ -86,8 +86,8 @@ def pose_of(points: Points) -> tuple[float, float, float]:
     """(yaw, pitch, roll) in degrees of the shape that explains the x and y of 468 points (468, 2 or more) of a face.
 
     Weak perspective: the best affine map of the shape is taken apart. Yaw and pitch are how far depth moves a point
-    against how far it moves with its place in the face, axis by axis, so that a long or a wide face looks neither up nor
-    aside.
+    against how far it moves with its place in the face, axis by axis, so that a long or a wide face looks neither up
+    nor aside.
     """
     shape = mesh().points[:FACE]
     across, down = np.linalg.lstsq(shape - shape.mean(axis=0), (points - points.mean(axis=0))[:, :2], rcond=None)[0].T
