@@ -74,6 +74,8 @@ def test_a_graph_that_differs_is_not_kept(
     next(encoder.buffers()).view(-1)[0] += 0.01
     with pytest.raises(FfemError, match="differs from torch"):
         graphs._keep(data, encoder, "faces", faces, tmp_path / "other.onnx")
+    with pytest.raises(FfemError, match="differs from torch"):
+        graphs._keep(data, encoder, "faces", torch.full_like(faces, torch.nan), tmp_path / "nothing.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["same.onnx"]
 
 
