@@ -30,16 +30,23 @@ def near(box: Box, width: int, height: int) -> Box:
     return around(box, width, height, 0.5 * min(box.width, box.height) / max(box.width, box.height))
 
 
-def fill(out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int) -> None:
+def fill(
+    out: Picture, picture: Picture, owner: NDArray[np.int16], box: Box, index: int, known: Mask | None = None
+) -> None:
     """Fills the pixels of `out` uint8 (H, W, 3) that face `index` owns (`capture.exact.ownership`, (H, W)) from what of
-    `picture` no box covers; in place."""
+    `picture` no box covers, and from those of the box that are `known` (h, w); in place."""
     mine = owner[box.rows, box.columns] == index
+    if known is not None:
+        mine &= ~known
     if not mine.any():
         return
     view = near(box, picture.shape[1], picture.shape[0])
     part, hidden = picture[view.rows, view.columns], owner[view.rows, view.columns] >= 0
-    filled = smooth_fill(part, hidden, _FINEST)
     inner = Box(box.x - view.x, box.y - view.y, box.width, box.height)
+    unknown = hidden.copy()
+    if known is not None:
+        unknown[inner.rows, inner.columns] &= ~known
+    filled = smooth_fill(part, unknown, _FINEST)
     add_grain(filled, noise_level(filled, ~hidden, inner), inner)
     reflect_rim(filled, part, hidden, inner)
     out[box.rows, box.columns][mine] = filled[inner.rows, inner.columns][mine]

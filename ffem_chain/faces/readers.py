@@ -35,6 +35,7 @@ Layer = Callable[[Box], tuple[Float, Float]]
 _SEEN = 128  # px at which the surroundings of a box are looked at
 _SOFT, _SOFTEST = 0.08, 64  # along what is visible: share of a box's shorter side, and px at most
 _BATCH = 16
+_INSIDE = 0.05  # coverage above which a pixel is the decoded face's
 _TILE = 1024  # px; OpenCV warps no more than 32,767 a side
 _FARTHEST = 1e6  # px; an alignment beyond it is not one
 
@@ -148,15 +149,19 @@ def _fakes(capture: Capture, order: list[int], temperature: float, model: Model)
 
 def _paste(out: Picture, lay: Layer, box: Box, share: Share) -> None:
     """Blends what `lay` gives for a tile, colours (h, w, 3) and coverage (h, w, 1), times `share`, into `box`."""
+    for tile in _tiles(box):
+        colours, alpha = lay(tile)
+        alpha = np.clip(alpha, 0, 1) * share(tile)[..., None]
+        if alpha.any():
+            region = out[tile.rows, tile.columns]
+            blended = region + alpha * (colours - region)
+            region[...] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+
+
+def _tiles(box: Box) -> Iterator[Box]:
     for y in range(0, box.height, _TILE):
         for x in range(0, box.width, _TILE):
-            tile = Box(box.x + x, box.y + y, min(_TILE, box.width - x), min(_TILE, box.height - y))
-            colours, alpha = lay(tile)
-            alpha = np.clip(alpha, 0, 1) * share(tile)[..., None]
-            if alpha.any():
-                region = out[tile.rows, tile.columns]
-                blended = region + alpha * (colours - region)
-                region[...] = np.clip(blended + 0.5, 0, 255).astype(np.uint8)
+            yield Box(box.x + x, box.y + y, min(_TILE, box.width - x), min(_TILE, box.height - y))
 
 
 def _soft_rim(hidden: NDArray[np.bool_], box: Box) -> Share:
@@ -197,10 +202,19 @@ def open_flow(capture: Capture, picture: Picture, index: int, face_key: Secret, 
     noise = dither(dither_key(face_key), model.size)[None] if model.keyed_dither else None
     decoded = model.decode(z[None], noise)[0].astype(np.float32)
     owner, out = _owner(capture), picture.copy()
-    fill(out, picture, owner, box, index)
+    known = np.zeros((box.height, box.width), bool)
+
+    def whole(tile: Box) -> tuple[Float, Float]:
+        colours, alpha = lay_back(decoded, matrix, angles, tile)
+        return colours, (alpha > _INSIDE).astype(np.float32)
 
     def mine(tile: Box) -> Float:
         return np.asarray(owner[tile.rows, tile.columns] == index, np.float32)
 
-    _paste(out, lambda tile: lay_back(decoded, matrix, angles, tile), box, mine)
+    _paste(out, whole, box, mine)
+    for tile in _tiles(box):
+        y, x = tile.y - box.y, tile.x - box.x
+        known[y : y + tile.height, x : x + tile.width] = whole(tile)[1][..., 0] > 0
+    # hair, chin and ears go on from the face itself, and meet what is visible around the box
+    fill(out, out, owner, box, index, known & (owner[box.rows, box.columns] == index))
     return out
