@@ -20,9 +20,9 @@ from PIL import Image
 from ffem_chain.capture.exact import open_exact
 from ffem_chain.capture.model import Capture
 from ffem_chain.capture.picture import decode
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import load_model
 from ffem_chain.faces.readers import fake
-from ffem_chain.faces.weights import load_model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
 from ffem_chain.roles.owner import Owner

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces import frontal, square
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.facemesh import FaceMesh
-from ffem_chain.faces.posecheck import rendered
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.posing import frontal, square
+from ffem_chain.faces.posing.facemesh import FaceMesh
+from ffem_chain.faces.posing.posecheck import rendered
 
 SIDE = 168
 SHOWN = ((-30, 0, 0), (30, 0, 0), (0, -15, 0), (0, 15, 0), (0, 0, -20), (0, 0, 20))

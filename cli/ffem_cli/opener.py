@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ffem_chain.capture.model import Capture
     from ffem_chain.chain.events import CaptureRegistered
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.flow.weights import Model
     from ffem_chain.keys.grants import OpenedGrant
     from ffem_chain.keys.secret import Secret
     from ffem_chain.roles.received import ReceivedGrant

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ffem_chain.capture.model import Capture
     from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.rpc import Rpc
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.pose import PoseEstimator
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.finding.detect import Detector
+    from ffem_chain.faces.flow.weights import Model
+    from ffem_chain.faces.posing.pose import PoseEstimator
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
     from ffem_chain.roles.owner import Owner
@@ -220,7 +220,7 @@ class Session:
         with _faces_installed():
             import cv2  # noqa: F401 - needed as soon as the flow is
 
-            from ffem_chain.faces.weights import load_bytes, load_model
+            from ffem_chain.faces.flow.weights import load_bytes, load_model
         if weights is not None:
             from ffem_chain.keys.files import read_file
 
@@ -233,7 +233,7 @@ class Session:
         with _faces_installed():
             import cv2  # noqa: F401 - needed as soon as the flow is
 
-            from ffem_chain.faces.weights import model_of
+            from ffem_chain.faces.flow.weights import model_of
         return model_of(capture.manifest.model_id)
 
     def detector(self, name: str | None = None) -> Detector:
@@ -241,7 +241,7 @@ class Session:
         where a plug-in's model is not on this machine."""
         chosen = self._chosen("detector", name)
         with _faces_installed():
-            from ffem_chain.faces.detectors import detector
+            from ffem_chain.faces.finding.detectors import detector
 
             return detector(chosen, self.model_cache())
 
@@ -249,7 +249,7 @@ class Session:
         """What tells where a face looks, chosen and raising like `detector`."""
         chosen = self._chosen("pose", name)
         with _faces_installed():
-            from ffem_chain.faces.pose import pose_estimator
+            from ffem_chain.faces.posing.pose import pose_estimator
 
             return pose_estimator(chosen, self.model_cache())
 

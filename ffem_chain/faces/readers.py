@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from ffem_chain.capture.exact import check_face_key, open_geometry, ownership
 from ffem_chain.capture.model import PRECISIONS, Box, Capture, PublicFace
 from ffem_chain.errors import FormatError, InputError, NotForMe
-from ffem_chain.faces import align, quantise
-from ffem_chain.faces.dither import dither
-from ffem_chain.faces.filling import fill, near
-from ffem_chain.faces.frontal import allowed, lay_back
-from ffem_chain.faces.head import CANVAS, canvas_matrix, head
-from ffem_chain.faces.rotation import unrotate
-from ffem_chain.faces.tone import COARSE, Surroundings, matched
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.drawing.filling import fill, near
+from ffem_chain.faces.drawing.head import CANVAS, canvas_matrix, head
+from ffem_chain.faces.drawing.tone import COARSE, Surroundings, matched
+from ffem_chain.faces.flow import quantise
+from ffem_chain.faces.flow.dither import dither
+from ffem_chain.faces.flow.rotation import unrotate
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing import align
+from ffem_chain.faces.posing.frontal import allowed, lay_back
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import dither_key, geometry_key, rotation_key
 

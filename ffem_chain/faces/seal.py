@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from ffem_chain.capture.exact import ownership, seal_geometry, seal_pixels
 from ffem_chain.capture.model import MAX_FACES, PRECISIONS, Box, PublicFace, SealedFace
 from ffem_chain.errors import InputError
-from ffem_chain.faces import align, quantise
-from ffem_chain.faces.cover import FLAT, around, latent_tile, smooth_fill
-from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.dither import dither
-from ffem_chain.faces.pose import FiveLandmarks, Pose, PoseEstimator
-from ffem_chain.faces.rotation import rotate
-from ffem_chain.faces.square import Square, plain, turned
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.drawing.cover import FLAT, around, latent_tile, smooth_fill
+from ffem_chain.faces.finding.detect import Detection, Detector
+from ffem_chain.faces.flow import quantise
+from ffem_chain.faces.flow.dither import dither
+from ffem_chain.faces.flow.rotation import rotate
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing import align
+from ffem_chain.faces.posing.pose import FiveLandmarks, Pose, PoseEstimator
+from ffem_chain.faces.posing.square import Square, plain, turned
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import dither_key, exact_key, geometry_key, key_commit, rotation_key
 

@@ -33,9 +33,9 @@ from ffem_chain.stores.base import Store
 from ffem_node.photo import Photo, read_photo
 
 if TYPE_CHECKING:
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.pose import PoseEstimator
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.finding.detect import Detector
+    from ffem_chain.faces.flow.weights import Model
+    from ffem_chain.faces.posing.pose import PoseEstimator
 
 __all__ = ["STAGES", "Sealed", "load_capture", "resume_pending", "seal_photo"]
 
@@ -201,8 +201,8 @@ def check_covered(capture: Capture) -> None:
     The cover of a sealed face is a function of its ciphertext, that of a small one is grey, so this needs no original.
     Raises Tampered where a pixel differs, FormatError where image.png cannot be read.
     """
-    from ffem_chain.faces.cover import FLAT, latent_tile
-    from ffem_chain.faces.quantise import unpack_integers
+    from ffem_chain.faces.drawing.cover import FLAT, latent_tile
+    from ffem_chain.faces.flow.quantise import unpack_integers
 
     head = capture.manifest
     image = decode(capture.image_png, head.width, head.height)

@@ -41,7 +41,7 @@ except ValueError:
 _WEIGHTS = """
 import eth_account
 from ffem_chain.errors import FormatError
-from ffem_chain.faces.weights import load_bytes
+from ffem_chain.faces.flow.weights import load_bytes
 header = b'{"a":' * 2_000_000
 try:
     load_bytes(len(header).to_bytes(8, "little") + header, "a model")

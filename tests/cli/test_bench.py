@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from ffem_chain.faces.glow import GlowConfig
-from ffem_chain.faces.weights import Model, model_names
+from ffem_chain.faces.flow.glow import GlowConfig
+from ffem_chain.faces.flow.weights import Model, model_names
 from ffem_cli.bench import faces
 from ffem_cli.bench.path import STAGES
 from tests.faces.support import tiny_flow
@@ -96,7 +96,7 @@ def test_faces(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_faces_in_words(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces, "PAPER_SHAPE", GlowConfig(64, 2, 1, 8))
-    monkeypatch.setattr("ffem_chain.faces.weights.model_names", lambda: [])
+    monkeypatch.setattr("ffem_chain.faces.flow.weights.model_names", lambda: [])
     table = cli.ok("bench", "faces", "--faces", "1", "--repeats", "1", "--processor").out
     assert "processor time" in table and "Jetson Nano: encode 267, encode and rotate 307" in table
     assert "frontalize" in table and "paper's shape" in table

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from skimage import data as pictures
 
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.weights import load_model
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import load_model
 from ffem_cli.eval import fakes, protocol
 from ffem_cli.eval.cache import Cache
 from ffem_cli.eval.recognisers import OnnxRecogniser

@@ -13,8 +13,8 @@ import pytest
 from skimage import data as pictures
 
 from ffem_chain.errors import FormatError, InputError, MissingExtra
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.weights import load_model
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import load_model
 from ffem_cli.eval import data, protocol, samples, sealing
 from ffem_cli.eval.cache import Cache
 from ffem_cli.eval.recognisers import ARCFACE, DlibRecogniser, OnnxRecogniser, crop, crop_square, open_recogniser
@@ -164,8 +164,8 @@ def test_an_interrupted_run_goes_on_from_its_cache(tmp_path: Path) -> None:
 
 
 def test_training_faces_are_split_as_training_splits_them(tmp_path: Path) -> None:
-    from ffem_chain.faces.traindata import load_faces
-    from ffem_chain.faces.traindata import split as of_training
+    from ffem_chain.faces.training.data import load_faces
+    from ffem_chain.faces.training.data import split as of_training
 
     for number in range(45):
         make(tmp_path / f"{number:02}.png", number)

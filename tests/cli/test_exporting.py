@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ffem_chain.faces import onnx
-from ffem_chain.faces.glow import GlowConfig
-from ffem_chain.faces.weightsfile import dump
+from ffem_chain.faces.flow import onnx
+from ffem_chain.faces.flow.glow import GlowConfig
+from ffem_chain.faces.flow.weightsfile import dump
 from tests.faces.support import tiny_flow
 from tests.support.cli import Cli
 

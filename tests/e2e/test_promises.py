@@ -36,9 +36,9 @@ from ffem_chain.chain.events import (
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.chain.types import GrantParams
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Pending, Refused, Tampered
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import Model, load_model
 from ffem_chain.faces.readers import fake
-from ffem_chain.faces.weights import Model, load_model
 from ffem_chain.keys import shamir
 from ffem_chain.keys.grants import open_grant, parse_payload
 from ffem_chain.keys.secret import Secret
@@ -190,7 +190,7 @@ class _Fixed:
 
 
 def _latent(capture: Capture, index: int) -> NDArray[np.float64]:
-    from ffem_chain.faces.quantise import unpack
+    from ffem_chain.faces.flow.quantise import unpack
 
     return unpack(capture.face(index).z, 3 * capture.manifest.size**2, 10)
 

@@ -15,9 +15,9 @@ from ffem_chain.capture.exact import open_exact
 from ffem_chain.capture.picture import decode
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import NotForMe, Refused, StoreUnavailable
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import load_model
 from ffem_chain.faces.readers import fake, open_flow
-from ffem_chain.faces.weights import load_model
 from ffem_chain.roles.reading import load_capture, opened_face_key
 from ffem_chain.stores import open_store
 from ffem_devnet.anvil import Anvil

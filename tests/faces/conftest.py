@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from skimage import data
 
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.weights import Model, load_model
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import Model, load_model
 
 from .support import SealedPicture, seal
 

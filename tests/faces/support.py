@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import encode
-from ffem_chain.faces.align import TEMPLATE
-from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.glow import Flow, Glow, GlowConfig
-from ffem_chain.faces.haar import HaarConfig, HaarGlow
-from ffem_chain.faces.pose import Pose, PoseEstimator
+from ffem_chain.faces.finding.detect import Detection, Detector
+from ffem_chain.faces.flow.glow import Flow, Glow, GlowConfig
+from ffem_chain.faces.flow.haar import HaarConfig, HaarGlow
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing.align import TEMPLATE
+from ffem_chain.faces.posing.pose import Pose, PoseEstimator
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
-from ffem_chain.faces.weights import Model
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 

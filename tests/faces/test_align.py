@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces import align
+from ffem_chain.faces.posing import align
 
 SIZE = 64
 FRONTAL = align.TEMPLATE * 100

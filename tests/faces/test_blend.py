@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces.blend import pyramid_blend
-from ffem_chain.faces.cover import smooth_fill
-from ffem_chain.faces.filling import add_grain, near, noise_level, reflect_rim
-from ffem_chain.faces.seams import seam_ratio
+from ffem_chain.faces.drawing.blend import pyramid_blend
+from ffem_chain.faces.drawing.cover import smooth_fill
+from ffem_chain.faces.drawing.filling import add_grain, near, noise_level, reflect_rim
+from ffem_chain.faces.drawing.seams import seam_ratio
 
 BOX = Box(40, 32, 48, 64)
 SIDE = 128

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ffem_chain.faces import compare, pose
-from ffem_chain.faces.detect import Detection
+from ffem_chain.faces.finding import compare
+from ffem_chain.faces.finding.detect import Detection
+from ffem_chain.faces.posing import pose
 
 from .support import Picture, Says, face_at
 

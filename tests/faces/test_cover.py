@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces.cover import FLAT, around, latent_tile, smooth_fill
+from ffem_chain.faces.drawing.cover import FLAT, around, latent_tile, smooth_fill
 
 
 @pytest.mark.parametrize(("precision", "shift"), [("q8", 0), ("q10", 2), ("q12", 4)])

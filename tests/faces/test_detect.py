@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ffem_chain.errors import MissingExtra
-from ffem_chain.faces import detect
-from ffem_chain.faces.detect import CenterFace, Detection, merge
+from ffem_chain.faces.finding import detect
+from ffem_chain.faces.finding.detect import CenterFace, Detection, merge
 
 from .support import Picture
 

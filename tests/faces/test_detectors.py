@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ffem_chain.errors import InputError, MissingExtra
-from ffem_chain.faces import detectors, modelcache
-from ffem_chain.faces.detect import CenterFace, Detection, Search
-from ffem_chain.faces.detectors import scrfd, yolo5face
+from ffem_chain.faces import modelcache
+from ffem_chain.faces.finding import detectors
+from ffem_chain.faces.finding.detect import CenterFace, Detection, Search
+from ffem_chain.faces.finding.detectors import scrfd, yolo5face
 
 from .support import Picture
 

@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from ffem_chain.errors import MissingExtra
-from ffem_chain.faces import modelcache, posecheck
-from ffem_chain.faces.detect import CenterFace, Detection
-from ffem_chain.faces.facemesh import FaceMesh
-from ffem_chain.faces.pose import PoseEstimator, pose_estimator
+from ffem_chain.faces import modelcache
+from ffem_chain.faces.finding.detect import CenterFace, Detection
+from ffem_chain.faces.posing import posecheck
+from ffem_chain.faces.posing.facemesh import FaceMesh
+from ffem_chain.faces.posing.pose import PoseEstimator, pose_estimator
 
 Picture = NDArray[np.uint8]
 PRESENT = modelcache.state(modelcache.known("facemesh")) == "ok"

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ffem_chain.faces import figures, train, traindata, trainrefine, weightsfile
-from ffem_chain.faces.weights import Model, load_bytes
+from ffem_chain.faces.flow import weightsfile
+from ffem_chain.faces.flow.weights import Model, load_bytes
+from ffem_chain.faces.training import data, figures, refining, train
 
 from .support import Picture
 
@@ -72,8 +73,15 @@ def test_training_resumes_where_it_was_cut_off(
     """It goes on from its checkpoint, passes over what is no picture, and what it exports loads."""
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     options = (*SHAPE, "--size", 8, "--hidden", 4)
-    _run(monkeypatch, train, faces, "--run", cut, "--steps", 3, *options)
-    # the schedule knows the total: a run that is cut off and one that is not are compared over the warm-up
+    save = train.save_atomically
+
+    def cut_off(state: object, path: Path) -> None:
+        save(state, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "save_atomically", cut_off)
+        _run(monkeypatch, train, faces, "--run", cut, "--steps", 6, *options)
     _run(monkeypatch, train, faces, "--run", cut, "--steps", 6, *options)
     assert "resuming at step 3" in capsys.readouterr().err
     _run(monkeypatch, train, faces, "--run", whole, "--steps", 6, *options)
@@ -109,9 +117,9 @@ def test_base_details_and_refiner_are_trained_apart_and_make_one_model(
     plain = load_bytes(out.read_bytes(), "plain")
     assert plain.size == 64
     assert plain.refiner is None
-    monkeypatch.setattr(trainrefine, "load_model", lambda name: plain)
+    monkeypatch.setattr(refining, "load_model", lambda name: plain)
     few = ("--inputs", 32, "--pairs", 16, "--batch", 8, "--steps", 3, "--save-every", 3, "--threads", 1)
-    _run(monkeypatch, trainrefine, faces, "--run", refiner, *few)
+    _run(monkeypatch, refining, faces, "--run", refiner, *few)
     _run(monkeypatch, weightsfile, out, *parts, "--refiner", refiner / "checkpoint.pt")
     model = load_bytes(out.read_bytes(), "whole")
     z = np.random.default_rng(0).standard_normal((2, 3 * 64 * 64))
@@ -124,7 +132,7 @@ def test_base_details_and_refiner_are_trained_apart_and_make_one_model(
 def test_held_out_faces_are_those_that_training_leaves_out(tmp_path: Path) -> None:
     for i in range(45):
         cv2.imwrite(str(tmp_path / f"{i:02}.png"), np.full((8, 8, 3), i, np.uint8))
-    faces = traindata.load_faces([tmp_path], 8, traindata.HELD_OUT)
+    faces = data.load_faces([tmp_path], 8, data.HELD_OUT)
     assert faces[:, 0, 0, 0].tolist() == [0, 20, 40]
     with pytest.raises(SystemExit, match="no pictures"):
-        traindata.load_faces([tmp_path / "nothing"], 8)
+        data.load_faces([tmp_path / "nothing"], 8)

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Box
-from ffem_chain.faces import align, frontal, mesh, posecheck, square
-from ffem_chain.faces.detect import CenterFace, Detection
-from ffem_chain.faces.pose import Pose
+from ffem_chain.faces.finding.detect import CenterFace, Detection
+from ffem_chain.faces.posing import align, frontal, mesh, posecheck, square
+from ffem_chain.faces.posing.pose import Pose
 
 from .support import face_at, psnr
 

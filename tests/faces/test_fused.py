@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ffem_chain.faces import align
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.fused import fuse
-from ffem_chain.faces.glow import Flow, GlowConfig
-from ffem_chain.faces.haar import HaarConfig
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.fused import fuse
+from ffem_chain.faces.flow.glow import Flow, GlowConfig
+from ffem_chain.faces.flow.haar import HaarConfig
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing import align
 
 from .support import Picture, tiny_flow
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ffem_chain.faces.glow import ActNorm, Conv1x1, Coupling, Glow, GlowConfig, Split, Step, ZeroConv
-from ffem_chain.faces.train import learning_rate
-from ffem_chain.faces.traindata import dequantise
+from ffem_chain.faces.flow.glow import ActNorm, Conv1x1, Coupling, Glow, GlowConfig, Split, Step, ZeroConv
+from ffem_chain.faces.training.data import dequantise
+from ffem_chain.faces.training.train import learning_rate
 
 Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 CONFIG = GlowConfig(size=8, levels=2, steps=2, hidden=5)

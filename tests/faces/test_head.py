@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ffem_chain.faces.head import CANVAS, head, turned
-from ffem_chain.faces.tone import COARSE, Surroundings, matched, toned
+from ffem_chain.faces.drawing.head import CANVAS, head, turned
+from ffem_chain.faces.drawing.tone import COARSE, Surroundings, matched, toned
 
 FACE = np.full((64, 64, 3), (170, 130, 110), np.uint8)
 Z = bytes(range(32))

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ffem_chain.errors import FormatError, InputError
-from ffem_chain.faces import align
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.dither import dither
-from ffem_chain.faces.glow import Glow, GlowConfig
-from ffem_chain.faces.haar import HaarConfig, HaarGlow
-from ffem_chain.faces.refine import Refiner, RefinerConfig
-from ffem_chain.faces.traindata import dequantise
-from ffem_chain.faces.weights import Model, load_bytes, load_model, radius_ratio
-from ffem_chain.faces.weightsfile import FEATURES, dump, from_checkpoints
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.dither import dither
+from ffem_chain.faces.flow.glow import Glow, GlowConfig
+from ffem_chain.faces.flow.haar import HaarConfig, HaarGlow
+from ffem_chain.faces.flow.refine import Refiner, RefinerConfig
+from ffem_chain.faces.flow.weights import Model, load_bytes, load_model, radius_ratio
+from ffem_chain.faces.flow.weightsfile import FEATURES, dump, from_checkpoints
+from ffem_chain.faces.posing import align
+from ffem_chain.faces.training.data import dequantise
 from ffem_chain.keys.secret import Secret
 
 from .support import Picture, psnr

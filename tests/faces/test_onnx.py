@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from ffem_chain.errors import FfemError, InputError, MissingExtra
-from ffem_chain.faces import onnx as graphs
-from ffem_chain.faces import tensorrt
-from ffem_chain.faces.fused import fuse
-from ffem_chain.faces.glow import GlowConfig
-from ffem_chain.faces.haar import HaarConfig
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.flow import onnx as graphs
+from ffem_chain.faces.flow import tensorrt
+from ffem_chain.faces.flow.fused import fuse
+from ffem_chain.faces.flow.glow import GlowConfig
+from ffem_chain.faces.flow.haar import HaarConfig
+from ffem_chain.faces.flow.weights import Model
 
 from .support import tiny_flow
 
@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_named(tiny: Model, tmp_path: Path, monkeypatch
 
 
 def build(*arguments: object, path: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ffem_chain.faces.tensorrt", *map(str, arguments)]
+    command = [sys.executable, "-m", "ffem_chain.faces.flow.tensorrt", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": path})
 
 

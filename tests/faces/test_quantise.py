@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ffem_chain.faces import quantise
+from ffem_chain.faces.flow import quantise
 
 N = 3 * 64 * 64
 BITS = st.sampled_from(quantise.BITS)

@@ -11,10 +11,10 @@ from ffem_chain.capture.exact import open_exact, open_geometry, ownership, seal_
 from ffem_chain.capture.model import Box, Capture, PublicFace, SealedFace
 from ffem_chain.capture.picture import decode
 from ffem_chain.errors import FormatError, InputError, NotForMe, Tampered
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.drawing.seams import seam_ratio
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import Model
 from ffem_chain.faces.readers import fake, open_flow
-from ffem_chain.faces.seams import seam_ratio
-from ffem_chain.faces.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.tree import exact_key, geometry_key, key_commit
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from Crypto.Cipher import ChaCha20
 
-from ffem_chain.faces import rotation
-from ffem_chain.faces.rotation import hadamard_block, rotate, unrotate, walsh_hadamard
+from ffem_chain.faces.flow import rotation
+from ffem_chain.faces.flow.rotation import hadamard_block, rotate, unrotate, walsh_hadamard
 from ffem_chain.keys.secret import Secret
 
 KEY, OTHER = Secret(bytes(range(32))), Secret(bytes(range(1, 33)))

@@ -8,13 +8,13 @@ import pytest
 from ffem_chain.capture.exact import open_geometry, ownership
 from ffem_chain.capture.model import MAX_FACES, PRECISIONS, Capture
 from ffem_chain.errors import InputError
-from ffem_chain.faces import quantise
-from ffem_chain.faces.align import public_alignment
-from ffem_chain.faces.cover import FLAT, latent_tile
-from ffem_chain.faces.detect import CenterFace, Detection
-from ffem_chain.faces.rotation import unrotate
+from ffem_chain.faces.drawing.cover import FLAT, latent_tile
+from ffem_chain.faces.finding.detect import CenterFace, Detection
+from ffem_chain.faces.flow import quantise
+from ffem_chain.faces.flow.rotation import unrotate
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing.align import public_alignment
 from ffem_chain.faces.seal import PRECISION
-from ffem_chain.faces.weights import Model
 from ffem_chain.keys.tree import geometry_key, rotation_key
 from ffem_node.seal import PRECISION as NODE_PRECISION
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ffem_chain.errors import NotForMe
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import load_model, model_names, model_of
 from ffem_chain.faces.readers import fake, open_flow
-from ffem_chain.faces.weights import load_model, model_names, model_of
 
 from .support import Picture, psnr, seal
 

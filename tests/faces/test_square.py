@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from ffem_chain.capture.exact import open_exact, open_geometry
-from ffem_chain.faces import align, posecheck
-from ffem_chain.faces.detect import CenterFace, Detection
-from ffem_chain.faces.pose import Pose
+from ffem_chain.faces.finding.detect import CenterFace, Detection
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing import align, posecheck
+from ffem_chain.faces.posing.pose import Pose
 from ffem_chain.faces.readers import fake, open_flow
-from ffem_chain.faces.weights import Model
 from ffem_chain.keys.tree import geometry_key
 
 from .support import Looks, Says, SealedPicture, psnr, seal

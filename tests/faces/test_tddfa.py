@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from ffem_chain.errors import FormatError, InputError, MissingExtra
-from ffem_chain.faces import modelcache, pose
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.tddfa import MobileNet, angles, load_network, mean_and_deviation
+from ffem_chain.faces import modelcache
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.posing import pose
+from ffem_chain.faces.posing.tddfa import MobileNet, angles, load_network, mean_and_deviation
 
 from .support import Picture, face_at
 

@@ -23,9 +23,9 @@ from ffem_chain.capture.model import Capture
 from ffem_chain.capture.picture import decode, encode
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import FfemError, InputError, StoreUnavailable, Tampered
-from ffem_chain.faces.detect import CenterFace
-from ffem_chain.faces.pose import Pose
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.finding.detect import CenterFace
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing.pose import Pose
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.vault import Vault
 from ffem_chain.roles.owner import Owner

@@ -23,13 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
-from ffem_chain.faces import quantise
-from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.glow import Glow, GlowConfig
-from ffem_chain.faces.pose import Pose, PoseEstimator
-from ffem_chain.faces.rotation import rotate
-from ffem_chain.faces.square import plain, turned
-from ffem_chain.faces.weights import Faces, Model
+from ffem_chain.faces.finding.detect import Detection, Detector
+from ffem_chain.faces.flow import quantise
+from ffem_chain.faces.flow.glow import Glow, GlowConfig
+from ffem_chain.faces.flow.rotation import rotate
+from ffem_chain.faces.flow.weights import Faces, Model
+from ffem_chain.faces.posing.pose import Pose, PoseEstimator
+from ffem_chain.faces.posing.square import plain, turned
 from ffem_chain.keys.secret import Secret
 from ffem_cli.bench import machine
 from ffem_cli.bench.path import compose

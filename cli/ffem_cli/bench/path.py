@@ -20,9 +20,9 @@ from ffem_cli.demo.pictures import public_photo
 from ffem_cli.sandbox import Person, Sandbox
 
 if TYPE_CHECKING:
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.pose import PoseEstimator
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.finding.detect import Detector
+    from ffem_chain.faces.flow.weights import Model
+    from ffem_chain.faces.posing.pose import PoseEstimator
 
 Picture = NDArray[np.uint8]
 STAGES = ("detect", "encode", "rotate", "exact", "pack", "store", "register")

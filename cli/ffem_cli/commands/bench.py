@@ -79,7 +79,7 @@ def faces(
 
     counts = _numbers(batches)
     finder, estimator = session.detector(detector), session.pose(pose)
-    from ffem_chain.faces.weights import load_model, model_names
+    from ffem_chain.faces.flow.weights import load_model, model_names
     from ffem_cli.bench.faces import STEPS, measure, paper_model, using_threads
 
     clock = "processor" if processor else "wall"

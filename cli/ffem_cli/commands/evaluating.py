@@ -111,7 +111,7 @@ def fakes(
 ) -> Answer:
     """Seal photos and judge the fakes: found by two other detectors, identified at chance, like real faces, sharp."""
     camera = _camera(session, weights)
-    from ffem_chain.faces import detectors
+    from ffem_chain.faces.finding import detectors
     from ffem_cli.eval import fakes as part
     from ffem_cli.eval.cache import Cache
 

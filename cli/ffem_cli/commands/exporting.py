@@ -24,10 +24,10 @@ def export(
     """Write a flow as two ONNX graphs, encoder and decoder, and compare both with torch in ONNX Runtime.
 
     Takes a minute or more. On the machine that runs a graph, TensorRT makes an engine of it: python -m
-    ffem_chain.faces.tensorrt GRAPH ENGINE
+    ffem_chain.faces.flow.tensorrt GRAPH ENGINE
     """
     flow = session.model(weights, model)
-    from ffem_chain.faces import onnx
+    from ffem_chain.faces.flow import onnx
 
     with session.out.progress() as say:
         say(f"exporting {flow.name}", 0)

@@ -16,9 +16,9 @@ from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.pose import PoseEstimator
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.finding.detect import Detector
+    from ffem_chain.faces.flow.weights import Model
+    from ffem_chain.faces.posing.pose import PoseEstimator
     from ffem_chain.roles.owner import Owner
 
 # What the next photo would meet as well.

@@ -34,7 +34,7 @@ def flow_pixels(capture: Capture, keys: dict[int, Secret]) -> Mask:
 
     At the rim of the square what the flow draws fades into what is filled in.
     """
-    from ffem_chain.faces import align
+    from ffem_chain.faces.posing import align
 
     owner, size = owners(capture), capture.manifest.size
     rim = math.ceil(_RIM * size)

@@ -33,9 +33,9 @@ from ffem_node.keeper import Keeper
 from ffem_node.seal import Sealed, seal_photo
 
 if TYPE_CHECKING:
-    from ffem_chain.faces.detect import Detector
-    from ffem_chain.faces.pose import PoseEstimator
-    from ffem_chain.faces.weights import Model
+    from ffem_chain.faces.finding.detect import Detector
+    from ffem_chain.faces.flow.weights import Model
+    from ffem_chain.faces.posing.pose import PoseEstimator
 
 Picture = NDArray[np.uint8]
 ALBUM, DAYS = "demo", 30

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces import align
-from ffem_chain.faces.detect import Detection, Detector
+from ffem_chain.faces.finding.detect import Detection, Detector
+from ffem_chain.faces.posing import align
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.data import Photo

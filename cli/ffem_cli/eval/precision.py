@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from ffem_chain.capture.model import PRECISIONS
-from ffem_chain.faces import quantise
-from ffem_chain.faces.dither import dither
-from ffem_chain.faces.rotation import rotate, unrotate
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.flow import quantise
+from ffem_chain.faces.flow.dither import dither
+from ffem_chain.faces.flow.rotation import rotate, unrotate
+from ffem_chain.faces.flow.weights import Model
 from ffem_chain.keys.secret import Secret
 from ffem_cli.eval.cache import Say
 from ffem_cli.eval.measures import interval, psnr

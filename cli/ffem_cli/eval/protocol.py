@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces.detect import CenterFace
+from ffem_chain.faces.finding.detect import CenterFace
 from ffem_cli.eval import data
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.data import Photo

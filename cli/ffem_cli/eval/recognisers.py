@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import FormatError, InputError, MissingExtra
-from ffem_chain.faces import align
+from ffem_chain.faces.posing import align
 
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]

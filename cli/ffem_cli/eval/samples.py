@@ -1,6 +1,6 @@
 """Fake faces of a model that no camera took: how far they are from held-out faces, how sharp, and how alike.
 
-Of the training folders' pictures, sorted by path, one in `ffem_chain.faces.traindata.HELD_OUT` is held out. The
+Of the training folders' pictures, sorted by path, one in `ffem_chain.faces.training.data.HELD_OUT` is held out. The
 distance of the fakes to the held-out faces stands beside that of as many training faces, so what a perfect model could
 reach is in the same row.
 """
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_chain.faces.traindata import HELD_OUT
-from ffem_chain.faces.weights import Model
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.training.data import HELD_OUT
 from ffem_cli.eval import data
 from ffem_cli.eval.cache import Cache, Say
 from ffem_cli.eval.measures import frechet, pairwise_cosine, sharpness

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from ffem_chain.capture.exact import open_faces, open_geometry, ownership
 from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import decode, encode
-from ffem_chain.faces.detect import Detection, Detector
-from ffem_chain.faces.pose import PoseEstimator
+from ffem_chain.faces.finding.detect import Detection, Detector
+from ffem_chain.faces.flow.weights import Model
+from ffem_chain.faces.posing.pose import PoseEstimator
 from ffem_chain.faces.readers import fake, open_flow
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
-from ffem_chain.faces.weights import Model
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 

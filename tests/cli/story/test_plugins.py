@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ffem_chain.faces import detectors, pose
+from ffem_chain.faces.finding import detectors
+from ffem_chain.faces.posing import pose
 from ffem_cli import config
 from tests.support.cli import Cli
 

@@ -1,0 +1,1 @@
+"""Between a face and its latent: flows, their weights, noise, rotation, packing, exports."""

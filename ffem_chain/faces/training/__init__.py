@@ -1,0 +1,1 @@
+"""Training of flows and refiner, and the figures of what came out."""
