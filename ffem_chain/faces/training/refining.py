@@ -98,14 +98,14 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     if isinstance(model.flow, HaarGlow):  # what is refined is the average, before the details
         model = replace(model, flow=model.flow.base, refiner=None)
-    size = model.size
+    size, device = model.size, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     faces = cached_faces(args.cache or args.run / "faces128.npy", args.faces, 128)
     training = split(len(faces))[0]
     pairs = np.sort(np.random.default_rng(args.seed).choice(training, args.pairs, replace=False))
     targets = halved(faces[pairs], size)
     free, paired = make_inputs(model, targets, args.inputs, args.run / "inputs.npz")
-    refiner = Refiner(RefinerConfig()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    judge = Discriminator(size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    refiner = Refiner(RefinerConfig()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = Discriminator(size).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = [
         torch.optim.Adam(net.parameters(), lr=rate, betas=(0.0, 0.99))
         for net, rate in ((refiner, args.rate), (judge, args.rate))
@@ -113,7 +113,7 @@ def train(args: argparse.Namespace) -> None:
     average = {k: v.clone() for k, v in refiner.state_dict().items()}
     step, checkpoint, started = 0, args.run / "checkpoint.pt", time.monotonic()
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
         refiner.load_state_dict(state["model"])
         judge.load_state_dict(state["judge"])
         for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
@@ -129,8 +129,9 @@ def train(args: argparse.Namespace) -> None:
         real = dequantise(halved(faces[np.sort(rng.choice(training, args.batch, replace=False))], size))
         flip = torch.from_numpy(rng.random(args.batch) < 0.5)[:, None, None, None]
         given, real = (torch.where(flip, x.flip(3), x) for x in (given, real))
-        target = torch.where(flip[half:], target.flip(3), target)
-        with torch.autocast("cpu", torch.bfloat16):
+        target = torch.where(flip[half:], target.flip(3), target).to(device)
+        given, real = given.to(device), real.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             drawn = refiner(given)
             real_score, fake_score = judge(real), judge(drawn.detach())
             judged = F.softplus(fake_score).mean() + F.softplus(-real_score).mean()
@@ -142,7 +143,7 @@ def train(args: argparse.Namespace) -> None:
             (0.5 * _PENALTY * _PENALTY_EVERY * gradient.square().sum(dim=(1, 2, 3)).mean()).backward()  # type: ignore[no-untyped-call]
         optimisers[1].step()
         judge.requires_grad_(False)  # its gradients are not needed here, and cost a third of the step
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             scores = judge(drawn)
             likeness = (F.avg_pool2d(drawn - given, 8)).abs().mean()
             missed = (drawn[half:] - target).abs().mean()
