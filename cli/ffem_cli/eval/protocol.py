@@ -89,5 +89,5 @@ def code(*modules: str) -> str:
     """Digest of the source of modules of `ffem_chain.faces`, by their last names (where none is named, of all but those
     that train): what was cached under another one is computed anew."""
     files = sorted(Path(str(resources.files("ffem_chain.faces"))).rglob("*.py"), key=lambda path: path.name)
-    wanted = [path for path in files if path.stem in modules or not (modules or path.stem.startswith("train"))]
+    wanted = [path for path in files if path.stem in modules or not (modules or path.parent.name == "training")]
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in wanted)).hexdigest()[:16]
