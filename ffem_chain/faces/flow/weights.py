@@ -122,7 +122,7 @@ def load_bytes(data: bytes, name: str) -> Model:
     """A model from the bytes of a weights file. FormatError where they are not one."""
     try:
         parts = weightsfile.parse(data)
-    except NotImplementedError:
+    except weightsfile.OtherVersion:
         raise FormatError(f"the weights of {name} are of another version", "update ffem-chain") from None
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError, SafetensorError):
         raise FormatError(f"the weights of {name} are damaged", "install ffem-chain again") from None

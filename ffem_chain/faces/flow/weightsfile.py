@@ -32,6 +32,10 @@ FEATURES = ("frontalize", "keyed-dither")
 _REFINER = "refiner."
 
 
+class OtherVersion(Exception):
+    """A file of weights that this version cannot use."""
+
+
 @dataclass(frozen=True)
 class Contents:
     """What a file of weights holds."""
@@ -90,14 +94,14 @@ def dump(flow: Flow, steps: int, refiner: Refiner | None = None, features: tuple
 
 def parse(data: bytes) -> Contents:
     """Inverse of `dump`. ValueError, KeyError, TypeError, RuntimeError, IndexError, AttributeError or SafetensorError
-    for other bytes; NotImplementedError where a part is of another version."""
+    for other bytes; OtherVersion where a part is of another version."""
     header = json.loads(boundedjson.check_depth(data[8 : 8 + int.from_bytes(data[:8], "little")]).decode())
     head = header["__metadata__"]
     tensors = _unpack(load(data))
     config = _small(head["config"])
     kind, features = head.get("kind", "glow"), frozenset(_small(head.get("features", "[]")))
     if kind not in ("glow", "haar") or not features <= set(FEATURES):
-        raise NotImplementedError("a kind of flow that this version does not know")
+        raise OtherVersion("a kind of flow that this version does not know")
     flow: Flow = HaarGlow(HaarConfig.from_dict(config)) if kind == "haar" else Glow(GlowConfig(**config))
     refiner = None
     if "refiner" in head:
@@ -114,7 +118,7 @@ def _small(text: str) -> Any:
 def _fill(module: nn.Module, state: State) -> None:
     missing, unexpected = module.load_state_dict(state, strict=False)
     if unexpected or any(not key.endswith((".ready", ".eye")) for key in missing):
-        raise NotImplementedError("weights of another version")
+        raise OtherVersion("weights of another version")
     module.eval()
 
 
