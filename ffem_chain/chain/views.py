@@ -1,0 +1,81 @@
+"""What the registry answers to questions. It is what the endpoint says: callers that must not trust it compare with
+the events (`ffem_chain.roles.ledger`, `ffem_chain.audit`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from eth_utils import keccak
+
+from ffem_chain.chain.connection import Connection
+from ffem_chain.chain.events import KeyRegistered
+from ffem_chain.chain.types import AlbumView, GrantStatus, GrantView, KeeperSetView, KeyStatus, KeyView
+from ffem_chain.errors import Tampered
+
+_OPENABLE_AT_ONCE = 500
+_Status = TypeVar("_Status", KeyStatus, GrantStatus)
+
+
+class Views(Connection):
+    """Questions to a registry. `block` is a number or a name of a block, as JSON-RPC takes it."""
+
+    def _view(self, name: str, *values: Any, block: int | str = "latest") -> Any:
+        function = self._contract.get_function_by_name(name)(*values)
+        return self.rpc.ask(lambda _: function.call(block_identifier=block))
+
+    def _status(self, kind: type[_Status], number: int) -> _Status:
+        """A status of the contract's. ChainUnavailable for a number that it cannot give."""
+        with self.rpc.guard():
+            return kind(number)
+
+    def key(self, wallet: str, version: int, *, block: int | str = "latest") -> KeyView:
+        """One encryption key of a wallet."""
+        suite, status, key_hash = self._view("key", wallet, version, block=block)
+        return KeyView(suite, self._status(KeyStatus, status), key_hash)
+
+    def active_key(self, wallet: str, suite: int, *, block: int | str = "latest") -> int:
+        """Version of the wallet's active key of a suite, 0 where there is none."""
+        return int(self._view("activeKey", wallet, suite, block=block))
+
+    def public_key(self, wallet: str, version: int) -> bytes:
+        """The public key of a version, from the log, checked against the hash in the storage. Raises Tampered."""
+        stored = self.key(wallet, version).key_hash
+        for event in self.events([KeyRegistered], wallet=wallet, version=version):
+            if isinstance(event, KeyRegistered) and keccak(event.public_key)[:30] == stored:
+                return event.public_key
+        raise Tampered(
+            f"the logs lack encryption key version {version} of {wallet}, or give another one",
+            "the RPC leaves out or alters logs; use another one",
+        )
+
+    def album(self, album: bytes, *, block: int | str = "latest") -> AlbumView:
+        """An album; all fields are zero where there is none."""
+        return AlbumView(*self._view("album", album, block=block))
+
+    def epoch_key_commit(self, album: bytes, epoch: int, *, block: int | str = "latest") -> bytes:
+        """Commitment to an epoch's secret (32 bytes), zero where there is no such epoch."""
+        return bytes(self._view("epochKeyCommit", album, epoch, block=block))
+
+    def keeper_set(self, number: int, *, block: int | str = "latest") -> KeeperSetView:
+        """A keeper set; who is in it never changes."""
+        album, threshold, accepted, keepers = self._view("keeperSet", number, block=block)
+        return KeeperSetView(album, threshold, accepted, tuple(keepers))
+
+    def capture_hash(self, album: bytes, uid: bytes, *, block: int | str = "latest") -> bytes:
+        """Hash of a capture's registration (32 bytes), zero where there is none."""
+        return bytes(self._view("captureHash", album, uid, block=block))
+
+    def grant_state(self, grant: bytes, *, block: int | str = "latest") -> GrantView:
+        """State of a grant; status NONE where there is no such grant."""
+        status, *rest = self._view("grantState", grant, block=block)
+        return GrantView(self._status(GrantStatus, status), *rest)
+
+    def openable_by(self, wallet: str, grants: Sequence[bytes], *, block: int | str = "latest") -> list[GrantStatus]:
+        """Status of each grant, NONE where it is not the wallet's."""
+        found: list[GrantStatus] = []
+        for at in range(0, len(grants), _OPENABLE_AT_ONCE):
+            part = list(grants[at : at + _OPENABLE_AT_ONCE])
+            answers = self._view("openableBy", wallet, part, block=block)
+            found += [self._status(GrantStatus, status) for status in answers]
+        return found
