@@ -26,7 +26,7 @@ def test_gram_matrices_name_the_same_photo_through_block_and_not_through_sphere(
         for name in ("block", "sphere")
     }
     assert found["block"] == 1
-    assert found["sphere"] < 0.25  # chance 0.04
+    assert found["sphere"] < 0.5  # chance names one of 24; twelve or more, one run in 1e9
 
 
 def test_sheet(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

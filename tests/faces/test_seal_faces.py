@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,20 +38,28 @@ def test_the_original_is_left_alone(photo: Picture, model: Model) -> None:
     assert np.array_equal(photo, before)
 
 
+def latent(one: SealedPicture) -> np.ndarray:
+    """Z_enc of the only face as float64 (n,), the n independent values that a tile is made of."""
+    (face,) = one.capture.faces
+    return quantise.unpack(face.z, 3 * 64 * 64, PRECISIONS[PRECISION])
+
+
 def test_the_tile_tells_nothing_of_the_face(sealed: SealedPicture, photo: Picture) -> None:
-    box = sealed.capture.public_faces[0].box
-    tile, face = (p[box.rows, box.columns].astype(float) for p in (sealed.image, photo))
-    for channel in range(3):
-        assert abs(np.corrcoef(tile[..., channel].ravel(), face[..., channel].ravel())[0, 1]) < 0.05
-    # the histogram is a Gaussian's, whatever the face: mean 128, one sigma 25.6 grey levels
-    assert abs(tile.mean() - 127.5) < 1.5
-    assert abs(tile.std() - 25.6) < 1
+    """Bounds are 6 standard deviations of what a Gaussian gives: one failure in 5e8 runs."""
+    z, box = latent(sealed), sealed.capture.public_faces[0].box
+    face = cv2.resize(photo[box.rows, box.columns], (64, 64), interpolation=cv2.INTER_AREA).transpose(2, 0, 1).ravel()
+    assert abs(np.corrcoef(z, face)[0, 1]) < 6 / np.sqrt(z.size)
+    # the histogram is a Gaussian's, whatever the face
+    assert abs(z.mean()) < 6 / np.sqrt(z.size)
+    assert abs(z.std() - 1) < 6 / np.sqrt(2 * z.size)
+    within = 0.6827
+    assert abs(np.mean(np.abs(z) < 1) - within) < 6 * np.sqrt(within * (1 - within) / z.size)
 
 
 def test_sealing_twice_gives_unrelated_tiles(photo: Picture, model: Model) -> None:
     detector = Says([face_at(175, 54, 100)])
-    a, b = (seal(photo, model, detector).image[80:180, 190:280].astype(float).ravel() for _ in range(2))
-    assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
+    a, b = (latent(seal(photo, model, detector)) for _ in range(2))
+    assert abs(np.corrcoef(a, b)[0, 1]) < 6 / np.sqrt(a.size)
 
 
 def test_geometry_travels_sealed_and_exact(sealed: SealedPicture, detector: CenterFace, model: Model) -> None:
