@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from ffem_chain.capture.vector_batch import batch_vectors
 from ffem_chain.capture.vector_capture import capture_vectors
 from ffem_chain.keys.vector_cases import Json, Recorded, envelope_vectors, shamir_vectors, tree_vectors, vault_vectors
 from ffem_chain.keys.vector_grants import grant_vectors
@@ -25,6 +26,7 @@ VECTORS: dict[str, Callable[[Recorded], Json]] = {
     "vault": vault_vectors,
     "grants": grant_vectors,
     "capture": capture_vectors,
+    "batch": batch_vectors,
 }
 
 

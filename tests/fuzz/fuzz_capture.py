@@ -22,10 +22,12 @@ import atheris
 with atheris.instrument_imports(include=["ffem_chain"]):
     from ffem_chain import cborcheck
     from ffem_chain.capture import format as files_format
+    from ffem_chain.capture.batch import CaptureList
     from ffem_chain.capture.model import Capture
     from ffem_chain.capture.picture import decode
     from ffem_chain.errors import FfemError
-    from ffem_chain.keys.grants import Scope, parse_payload, parse_request_key
+    from ffem_chain.keys.grants import parse_payload, parse_request_key
+    from ffem_chain.keys.scope import Scope
     from ffem_chain.keys.vault import check_vault
     from ffem_chain.keys.wallet import parse_keystore
 
@@ -139,6 +141,14 @@ def read_keystore(data: bytes) -> None:
     parse_keystore(data)
 
 
+@atheris.instrument_func
+def read_batch(data: bytes) -> None:
+    """The list of a batch; what is accepted packs to the same bytes and has a root."""
+    listed = CaptureList.unpack(data)
+    assert listed.pack() == data
+    assert len(listed.root) == 32
+
+
 TARGETS: tuple[Callable[[bytes], None], ...] = (
     read_manifest,
     read_manifest_json,
@@ -152,6 +162,7 @@ TARGETS: tuple[Callable[[bytes], None], ...] = (
     read_request_key,
     read_vault,
     read_keystore,
+    read_batch,
 )
 
 
@@ -196,6 +207,7 @@ def seed(folder: Path) -> None:
         *((read_request_key, bytes.fromhex(case["request"]["public"])) for case in grants),
         (read_vault, bytes.fromhex(json.loads((VECTORS / "vault.json").read_text())["file"])),
         (read_keystore, json.dumps(keystore).encode()),
+        (read_batch, bytes.fromhex(json.loads((VECTORS / "batch.json").read_text())["list"])),
     ]
     folder.mkdir(parents=True, exist_ok=True)
     for number, (target, data) in enumerate(seeds):
