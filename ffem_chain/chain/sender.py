@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,43 @@ _locks: dict[tuple[int, str], threading.Lock] = {}
 _locks_lock = threading.Lock()
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A transaction before it has a nonce: a call of the wallet with its gas limit and fees."""
+
+    fields: dict[str, Any]
+
+    @property
+    def gas(self) -> int:
+        """Gas limit."""
+        return int(self.fields["gas"])
+
+    @property
+    def most(self) -> int:
+        """The most that it can cost, in wei."""
+        return self.gas * int(self.fields.get("maxFeePerGas", self.fields.get("gasPrice", 0)))
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A transaction that the node has taken. `announce` is told the hash (32 bytes) of each signed form of it, before
+    that is sent: a reorganisation can make another one necessary."""
+
+    draft: Draft
+    signed: SignedTransaction
+    nonce: int
+    announce: Callable[[bytes], None]
+
+    @property
+    def tx(self) -> bytes:
+        """Hash, 32 bytes."""
+        return bytes(self.signed.hash)
+
+
+def _nobody(_: bytes) -> None:
+    pass
+
+
 class Sender:
     """The wallet `account` on one chain.
 
@@ -64,33 +102,37 @@ class Sender:
         Raises Refused where the chain reverts it, InputError where the wallet cannot pay, Pending where it is sent but
         not mined in time, ChainUnavailable.
         """
+        return self.wait(self.submit(self.prepare(to, data)))
+
+    def prepare(self, to: str | None, data: bytes) -> Draft:
+        """Try the call on the chain's present state: its gas and fees. Raises like `send`; nothing is sent."""
         if self._rpc.chain_id != self._chain:
             raise ChainUnavailable(f"{self._rpc.name} answers for another chain than before", "check the RPC URL")
-        draft: TxParams = {"from": self._account.address, "data": data, "value": 0, "chainId": self._chain}  # type: ignore[typeddict-item]
+        call: TxParams = {"from": self._account.address, "data": data, "value": 0, "chainId": self._chain}  # type: ignore[typeddict-item]
         if to is not None:
-            draft["to"] = to
+            call["to"] = to
         with self._explained():
-            needed = self._rpc.w3.eth.estimate_gas(draft)
+            needed = self._rpc.w3.eth.estimate_gas(call)
         # What others do until it is mined may add an event or a first write.
-        draft["gas"] = needed + needed // 4 + 10_000
-        return self._settle(draft, *self._submit(draft))
+        return Draft({**call, "gas": needed + needed // 4 + 10_000, **self._rpc.fees()})
 
-    # ------------------------------------------------------------------ submitting
-
-    def _submit(self, draft: TxParams) -> tuple[SignedTransaction, int]:
-        """Sign with the next nonce and send; the signed transaction and its nonce."""
+    def submit(self, draft: Draft, announce: Callable[[bytes], None] = _nobody) -> Sent:
+        """Sign with the next nonce and send; see `Sent` for `announce`. Raises like `send`."""
         for _ in range(_ATTEMPTS):
             with self._turn():
                 nonce = self._next_nonce()
-                fields: dict[str, Any] = {**draft, **self._rpc.fees(), "nonce": nonce}
+                fields = {**draft.fields, "nonce": nonce}
                 fields.pop("from")
                 signed: SignedTransaction = self._account.sign_transaction(fields)
+                announce(bytes(signed.hash))
                 if self._push(signed):
                     self._note(nonce, bytes(signed.hash))
-                    return signed, nonce
+                    return Sent(draft, signed, nonce, announce)
         raise ChainUnavailable(
             f"the nonces of {self._account.address} stay taken", "stop what else sends with this wallet, or try later"
         )
+
+    # ------------------------------------------------------------------ submitting
 
     def _push(self, signed: SignedTransaction) -> bool:
         """Send signed bytes; False where their nonce is taken. A lost answer is followed by a look, then by another
@@ -165,23 +207,23 @@ class Sender:
 
     # ------------------------------------------------------------------ waiting
 
-    def _settle(self, draft: TxParams, signed: SignedTransaction, nonce: int) -> TxReceipt:
-        """Wait for the confirmations; what a reorganisation or the node drops is sent again."""
+    def wait(self, sent: Sent) -> TxReceipt:
+        """Wait for the confirmations; what a reorganisation or the node drops is sent again. Raises like `send`."""
         end, pause = time.monotonic() + MINING_SECONDS, _POLL
         while True:
-            tx = bytes(signed.hash)
+            tx = sent.tx
             receipt = self._rpc.receipt(tx)
             if receipt is not None:
                 if receipt["status"] != 1:
-                    raise self._reason(draft, receipt)
+                    raise self._reason(sent.draft, receipt)
                 deep = self._confirmations
                 if deep == 1 or self._head() - receipt["blockNumber"] + 1 >= deep:
                     return receipt
             elif not self._rpc.knows(tx) and self._rpc.receipt(tx) is None:
-                if self._mined_count() > nonce:  # another transaction has its nonce: it can never be mined
-                    signed, nonce = self._submit(draft)
+                if self._mined_count() > sent.nonce:  # another transaction has its nonce: it can never be mined
+                    sent = self.submit(sent.draft, sent.announce)
                 else:
-                    self._push(signed)
+                    self._push(sent.signed)
             if time.monotonic() > end:
                 raise Pending(
                     f"transaction 0x{tx.hex()} is sent, and has not its {self._confirmations} confirmations yet",
@@ -196,9 +238,9 @@ class Sender:
     def _mined_count(self) -> int:
         return int(self._rpc.ask(lambda w3: w3.eth.get_transaction_count(self._account.address, "latest")))
 
-    def _reason(self, draft: TxParams, receipt: TxReceipt) -> Refused:
+    def _reason(self, draft: Draft, receipt: TxReceipt) -> Refused:
         """Why a mined transaction reverted: the same call on the state before its block, or as it is now."""
-        call: dict[str, Any] = dict(draft)
+        call = dict(draft.fields)
         for block in (receipt["blockNumber"] - 1, receipt["blockNumber"]):
             try:
                 self._rpc.ask(lambda w3, at=block: w3.eth.call(call, at))  # type: ignore[misc]
