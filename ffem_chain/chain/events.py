@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from enum import IntEnum
 from functools import cache
 from typing import Any
 
-from eth_abi import decode as abi_decode
-from eth_abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils import keccak, to_checksum_address
+from eth_utils import keccak
 
+from ffem_chain.chain.abi import decode_data, word_reader
 from ffem_chain.chain.artifact import artifact
 from ffem_chain.chain.types import KeyStatus
 from ffem_chain.errors import FormatError
@@ -183,7 +182,7 @@ KINDS: tuple[type[Event], ...] = (
     ShareDelivered,
     GrantRevoked,
 )
-_ENUMS = {"KeyStatusChanged.status": KeyStatus}
+_ENUMS: dict[str, dict[str, type[IntEnum]]] = {"KeyStatusChanged": {"status": KeyStatus}}
 
 
 @dataclass(frozen=True)
@@ -194,6 +193,7 @@ class Layout:
     topic: bytes
     indexed: tuple[tuple[str, str], ...]
     data: tuple[tuple[str, str], ...]
+    enums: tuple[tuple[str, type[IntEnum]], ...] = ()
 
 
 def _snake(name: str) -> str:
@@ -219,6 +219,7 @@ def layouts() -> dict[type[Event], Layout]:
             keccak(text=signature),
             tuple((name, abi_type) for name, abi_type, indexed in pairs if indexed),
             tuple((name, abi_type) for name, abi_type, indexed in pairs if not indexed),
+            tuple(_ENUMS.get(kind.__name__, {}).items()),
         )
     return found
 
@@ -226,14 +227,6 @@ def layouts() -> dict[type[Event], Layout]:
 @cache
 def _by_topic() -> dict[bytes, Layout]:
     return {layout.topic: layout for layout in layouts().values()}
-
-
-def _value(abi_type: str, raw: Any) -> Any:
-    if abi_type == "address":
-        return to_checksum_address(raw)
-    if abi_type.endswith("[]"):
-        return tuple(_value(abi_type[:-2], item) for item in raw)
-    return raw
 
 
 def decode(log: Mapping[str, Any]) -> Event:
@@ -248,18 +241,14 @@ def decode(log: Mapping[str, Any]) -> Event:
             raise FormatError("a log of the registry's address is none of its events")
         if log.get("removed"):
             raise FormatError("the RPC gave a log that a reorganisation has removed")
-        values: dict[str, Any] = {}
-        for (name, abi_type), topic in zip(layout.indexed, topics[1:], strict=True):
-            values[name] = _value(abi_type, abi_decode([abi_type], topic)[0])
-        data, types = bytes(log["data"]), [abi_type for _, abi_type in layout.data]
-        decoded = abi_decode(types, data) if types else ()
-        if abi_encode(types, decoded) != data:
-            raise FormatError(f"a {layout.kind.__name__} log is not in canonical encoding")
-        for (name, abi_type), raw in zip(layout.data, decoded, strict=True):
-            values[name] = _value(abi_type, raw)
-        for name in values:
-            if enum := _ENUMS.get(f"{layout.kind.__name__}.{name}"):
-                values[name] = enum(values[name])
+        if any(len(topic) != 32 for topic in topics):
+            raise FormatError("a topic of a log is not 32 bytes long")
+        pairs = zip(layout.indexed, topics[1:], strict=True)
+        values = {name: word_reader(abi_type)(topic) for (name, abi_type), topic in pairs}
+        decoded = decode_data([abi_type for _, abi_type in layout.data], bytes(log["data"]))
+        values.update((name, value) for (name, _), value in zip(layout.data, decoded, strict=True))
+        for name, enum in layout.enums:
+            values[name] = enum(values[name])
         return layout.kind(
             block=int(log["blockNumber"]),
             block_hash=bytes(log["blockHash"]),
@@ -267,5 +256,5 @@ def decode(log: Mapping[str, Any]) -> Event:
             log_index=int(log["logIndex"]),
             **values,
         )
-    except (DecodingError, EncodingError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise FormatError(f"a log of the registry cannot be read: {error}") from None
