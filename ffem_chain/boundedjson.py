@@ -9,12 +9,15 @@ from typing import Any
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
+_PLAIN = bytes(set(range(256)) - set(b'"[]{}'))
 
 
 def check_depth(data: bytes, depth: int = 64) -> bytes:
     """`data`, for answers whose size is not known beforehand. ValueError where lists and objects nest deeper."""
     nested = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", data)):
+    # Without escapes, what is neither bracket nor quote says nothing: most of it goes at the speed of memory.
+    bare = data if b"\\" in data else data.translate(None, _PLAIN)
+    for bracket in _BRACKET.findall(_STRING.sub(b"", bare)):
         nested += 1 if bracket in b"[{" else -1
         if nested > depth:
             raise ValueError(f"nested deeper than {depth}")

@@ -21,7 +21,6 @@ from ffem_chain.chain.rpc import Rpc
 from ffem_chain.errors import ChainUnavailable, FfemError, FormatError, Tampered
 
 _HINT = "use another RPC: this one contradicts itself"
-_OTHER = "use another RPC"
 # Header fields in the order in which they are hashed; the later ones came with forks and may be absent.
 _BYTES = 0
 _NUMBER = 1
@@ -50,38 +49,6 @@ _FIELDS: tuple[tuple[str, int], ...] = (
 )
 _STATE_ROOT, _NUMBER_AT, _TIME_AT = 3, 8, 11
 _BATCH = 100
-
-
-def calls(rpc: Rpc, questions: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-    """Answers to many JSON-RPC calls, in batches. Raises ChainUnavailable where one of them fails."""
-    found: list[Any] = []
-    for start in range(0, len(questions), _BATCH):
-        found += _batch(rpc, list(questions[start : start + _BATCH]))
-    return found
-
-
-def _batch(rpc: Rpc, part: list[tuple[str, list[Any]]]) -> list[Any]:
-    """Answers to one batch, in smaller ones where the node takes only those."""
-    try:
-        with rpc.guard():
-            answers: Any = rpc.provider.make_batch_request(part)  # type: ignore[arg-type]
-        listed = answers if isinstance(answers, list) else [answers]
-        if len(listed) != len(part):
-            raise ChainUnavailable(f"the chain at {rpc.name} answers {len(listed)} of {len(part)} calls", _OTHER)
-        return [_result(rpc, method, answer) for (method, _), answer in zip(part, listed, strict=True)]
-    except ChainUnavailable:
-        if len(part) == 1:
-            raise
-        half = len(part) // 2
-        return _batch(rpc, part[:half]) + _batch(rpc, part[half:])
-
-
-def _result(rpc: Rpc, method: str, answer: Any) -> Any:
-    if isinstance(answer, dict) and answer.get("error") is None and "result" in answer:
-        return answer["result"]
-    error = answer.get("error") if isinstance(answer, dict) else None
-    words = error.get("message") if isinstance(error, dict) else error
-    raise ChainUnavailable(f"the chain at {rpc.name} refuses {method}: {str(words)[:200]}", _OTHER)
 
 
 def _raw(value: Any) -> bytes:
@@ -143,9 +110,9 @@ def read_header(rpc: Rpc, block: int | bytes | str) -> Header:
     """A block by number, hash or tag. Raises ChainUnavailable where the chain has none, Tampered where the node gives
     another one than the hash asked for."""
     if isinstance(block, bytes):
-        (answer,) = calls(rpc, [("eth_getBlockByHash", ["0x" + block.hex(), False])])
+        (answer,) = rpc.batch([("eth_getBlockByHash", ["0x" + block.hex(), False])])
     else:
-        (answer,) = calls(rpc, [("eth_getBlockByNumber", [hex(block) if isinstance(block, int) else block, False])])
+        (answer,) = rpc.batch([("eth_getBlockByNumber", [hex(block) if isinstance(block, int) else block, False])])
     if not isinstance(answer, Mapping):
         name = "0x" + block.hex() if isinstance(block, bytes) else block
         raise ChainUnavailable(f"the chain at {rpc.name} has no block {name}", "check the number, and the RPC URL")
@@ -157,7 +124,7 @@ def read_header(rpc: Rpc, block: int | bytes | str) -> Header:
 
 def read_headers(rpc: Rpc, numbers: Sequence[int]) -> dict[int, Header]:
     """Several blocks by number; those that the chain does not have are left out."""
-    answers = calls(rpc, [("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+    answers = rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
     pairs = zip(numbers, answers, strict=True)
     return {number: header_of(answer) for number, answer in pairs if isinstance(answer, Mapping)}
 
@@ -233,7 +200,7 @@ class Prover:
 
     def _ask(self, slots: Sequence[bytes]) -> Mapping[str, Any]:
         names = ["0x" + slot.hex() for slot in slots]
-        (answer,) = calls(self._rpc, [("eth_getProof", [self._address, names, hex(self.header.number)])])
+        (answer,) = self._rpc.batch([("eth_getProof", [self._address, names, hex(self.header.number)])])
         if not isinstance(answer, Mapping):
             raise ChainUnavailable(f"the chain at {self._rpc.name} gives no proofs", "use another RPC")
         return answer
@@ -253,7 +220,7 @@ class Prover:
         if self.account is None:
             at = hex(self.header.number)
             questions = [("eth_getStorageAt", [self._address, "0x" + slot.hex(), at]) for slot in slots]
-            return dict(zip(slots, (int.from_bytes(_raw(a), "big") for a in calls(self._rpc, questions)), strict=True))
+            return dict(zip(slots, (int.from_bytes(_raw(a), "big") for a in self._rpc.batch(questions)), strict=True))
         found: dict[bytes, int] = {}
         for start in range(0, len(slots), _BATCH):
             part = slots[start : start + _BATCH]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ from ffem_chain.errors import ChainUnavailable, InputError
 
 RETRIES = 4
 BACKOFF_SECONDS = 0.2
+_BATCH = 100
+_OTHER = "use another RPC"
 Answer = TypeVar("Answer")
 
 
@@ -139,6 +141,35 @@ class Rpc:
         """`question(web3)` with its failures translated."""
         with self.guard():
             return question(self.w3)
+
+    def batch(self, questions: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+        """Answers to many JSON-RPC calls (method, parameters), in batches. Raises ChainUnavailable where one fails."""
+        found: list[Any] = []
+        for start in range(0, len(questions), _BATCH):
+            found += self._batch(list(questions[start : start + _BATCH]))
+        return found
+
+    def _batch(self, part: list[tuple[str, list[Any]]]) -> list[Any]:
+        """Answers to one batch, in smaller ones where the node takes only those."""
+        try:
+            with self.guard():
+                answers: Any = self.provider.make_batch_request(part)  # type: ignore[arg-type]
+            listed = answers if isinstance(answers, list) else [answers]
+            if len(listed) != len(part):
+                raise ChainUnavailable(f"the chain at {self.name} answers {len(listed)} of {len(part)} calls", _OTHER)
+            return [self._result(method, answer) for (method, _), answer in zip(part, listed, strict=True)]
+        except ChainUnavailable:
+            if len(part) == 1:
+                raise
+            half = len(part) // 2
+            return self._batch(part[:half]) + self._batch(part[half:])
+
+    def _result(self, method: str, answer: Any) -> Any:
+        if isinstance(answer, dict) and answer.get("error") is None and "result" in answer:
+            return answer["result"]
+        error = answer.get("error") if isinstance(answer, dict) else None
+        words = error.get("message") if isinstance(error, dict) else error
+        raise ChainUnavailable(f"the chain at {self.name} refuses {method}: {str(words)[:200]}", _OTHER)
 
     @property
     def chain_id(self) -> int:
