@@ -97,9 +97,14 @@ def _squares(picture: Picture, found: dict[int, _Found], owner: Owner, model: Mo
         owned = owner[view.rows, view.columns]
         part = smooth_fill(part, (owned != index) & (owned >= 0))
         detection, pose = face.detection.moved(1, -view.x, -view.y), face.pose.moved(-view.x, -view.y)
-        front = turned(part, detection, pose, model.size) if model.frontalize else None
-        squares[index] = (front or plain(part, detection, model.size)).moved(view.x, view.y)
+        squares[index] = square_of(part, detection, pose, model).moved(view.x, view.y)
     return squares
+
+
+def square_of(picture: Picture, detection: Detection, pose: Pose, model: Model) -> Square:
+    """A face of uint8 (H, W, 3) as the flow of `model` takes it: turned to the front where it does that and can."""
+    front = turned(picture, detection, pose, model.size, model.margin) if model.frontalize else None
+    return front or plain(picture, detection, model.size, model.margin)
 
 
 def encrypt_faces(

@@ -29,7 +29,7 @@ from ffem_chain.faces.flow.glow import Glow, GlowConfig
 from ffem_chain.faces.flow.rotation import rotate
 from ffem_chain.faces.flow.weights import Faces, Model
 from ffem_chain.faces.posing.pose import Pose, PoseEstimator
-from ffem_chain.faces.posing.square import plain, turned
+from ffem_chain.faces.seal import square_of
 from ffem_chain.keys.secret import Secret
 from ffem_cli.bench import machine
 from ffem_cli.bench.path import compose
@@ -169,11 +169,8 @@ def gflop(model: Model) -> float:
 
 def _faces(picture: Faces, found: Sequence[Detection], poses: Sequence[Pose], model: Model) -> Faces:
     """Faces as the flow takes them: turned to the front where the model wants that, and else only aligned."""
-    faces = []
-    for detection, pose in zip(found, poses, strict=True):
-        front = turned(picture, detection, pose, model.size) if model.frontalize else None
-        faces.append((front or plain(picture, detection, model.size)).pixels)
-    return np.stack(faces)
+    pairs = zip(found, poses, strict=True)
+    return np.stack([square_of(picture, detection, pose, model).pixels for detection, pose in pairs])
 
 
 def _rate(clock: Callable[[], float]) -> float:

@@ -41,6 +41,7 @@ class Model:
 
     `frontalize`: its faces are turned to the front before they are encoded (`ffem_chain.faces.posing.frontal`).
     `keyed_dither`: the noise of `encode` is drawn from the face's key (`ffem_chain.faces.flow.dither`).
+    `margin`: how far its faces reach beyond the template's square on every side, in sides of that.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Model:
     refiner: Refiner | None = None
     frontalize: bool = False
     keyed_dither: bool = False
+    margin: float = 0.0
 
     @property
     def size(self) -> int:
@@ -135,6 +137,7 @@ def load_bytes(data: bytes, name: str) -> Model:
         parts.refiner,
         frontalize="frontalize" in has,
         keyed_dither="keyed-dither" in has,
+        margin=parts.margin,
     )
 
 

@@ -29,6 +29,7 @@ from ffem_chain.faces.flow.refine import Refiner, RefinerConfig
 
 State = dict[str, Tensor]
 FEATURES = ("frontalize", "keyed-dither")
+MOST_MARGIN = 0.09  # of the template's side; the sheet around the face's shape ends at 0.1
 _REFINER = "refiner."
 
 
@@ -44,6 +45,7 @@ class Contents:
     steps: int
     refiner: Refiner | None
     features: frozenset[str]
+    margin: float
 
 
 def _pack(state: State) -> State:
@@ -76,16 +78,24 @@ def _unpack(tensors: State) -> State:
     return out
 
 
-def dump(flow: Flow, steps: int, refiner: Refiner | None = None, features: tuple[str, ...] = ()) -> bytes:
-    """The bytes of a file of weights. ValueError for a feature that no reader knows."""
-    if not set(features) <= set(FEATURES):
-        raise ValueError(f"unknown features {features}")
+def dump(
+    flow: Flow,
+    steps: int,
+    refiner: Refiner | None = None,
+    features: tuple[str, ...] = (),
+    margin: float = 0.0,
+) -> bytes:
+    """The bytes of a file of weights. ValueError for a feature that no reader knows, or a margin out of range."""
+    if not set(features) <= set(FEATURES) or not 0 <= margin <= MOST_MARGIN:
+        raise ValueError(f"unknown features {features}, or a margin of {margin}")
     tensors = _pack(flow.state_dict())
     metadata = {"config": json.dumps(flow.config.to_dict()), "step": str(steps)}
     if isinstance(flow, HaarGlow):
         metadata["kind"] = "haar"
     if features:
         metadata["features"] = json.dumps(sorted(features))
+    if margin:
+        metadata["margin"] = json.dumps(margin)
     if refiner is not None:
         metadata["refiner"] = json.dumps(refiner.config.to_dict())
         tensors |= {_REFINER + name: value for name, value in _pack(refiner.state_dict()).items()}
@@ -100,7 +110,8 @@ def parse(data: bytes) -> Contents:
     tensors = _unpack(load(data))
     config = _small(head["config"])
     kind, features = head.get("kind", "glow"), frozenset(_small(head.get("features", "[]")))
-    if kind not in ("glow", "haar") or not features <= set(FEATURES):
+    margin = float(_small(head.get("margin", "0")))
+    if kind not in ("glow", "haar") or not features <= set(FEATURES) or not 0 <= margin <= MOST_MARGIN:
         raise OtherVersion("a kind of flow that this version does not know")
     flow: Flow = HaarGlow(HaarConfig.from_dict(config)) if kind == "haar" else Glow(GlowConfig(**config))
     refiner = None
@@ -108,7 +119,7 @@ def parse(data: bytes) -> Contents:
         refiner = Refiner(RefinerConfig.from_dict(_small(head["refiner"])))
         _fill(refiner, {k.removeprefix(_REFINER): v for k, v in tensors.items() if k.startswith(_REFINER)})
     _fill(flow, {k: v for k, v in tensors.items() if not k.startswith(_REFINER)})
-    return Contents(flow, int(head["step"]), refiner, features)
+    return Contents(flow, int(head["step"]), refiner, features, margin)
 
 
 def _small(text: str) -> Any:
@@ -128,7 +139,12 @@ def _read(checkpoint: Path) -> dict[str, Any]:
 
 
 def from_checkpoints(
-    features: tuple[str, ...], whole: Path | None, base: Path | None, details: Path | None, refiner: Path | None
+    features: tuple[str, ...],
+    whole: Path | None,
+    base: Path | None,
+    details: Path | None,
+    refiner: Path | None,
+    margin: float = 0.0,
 ) -> bytes:
     """The file for a flow trained as a whole, or for a base and details, with the averaged weights of each."""
     flow: Flow
@@ -151,7 +167,7 @@ def from_checkpoints(
         kept = _read(refiner)
         sharper = Refiner(RefinerConfig.from_dict(kept["config"]))
         sharper.load_state_dict(kept["average"])
-    return dump(flow, state["step"], sharper, features)
+    return dump(flow, state["step"], sharper, features, margin)
 
 
 def main() -> None:
@@ -160,8 +176,9 @@ def main() -> None:
     for name in ("whole", "base", "details", "refiner"):
         parser.add_argument(f"--{name}", type=Path, help="a checkpoint of that part")
     parser.add_argument("--features", nargs="*", default=FEATURES, choices=FEATURES, help="what readers do (both)")
+    parser.add_argument("--margin", type=float, default=0.0, help="of the training faces, in sides of the template")
     args = parser.parse_args()
-    data = from_checkpoints(tuple(args.features), args.whole, args.base, args.details, args.refiner)
+    data = from_checkpoints(tuple(args.features), args.whole, args.base, args.details, args.refiner, args.margin)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_bytes(data)
     print(hashlib.sha256(data).hexdigest())

@@ -37,6 +37,16 @@ def similarity(landmarks: NDArray[np.float64], size: int) -> Matrix:
     return np.column_stack([linear, shift])
 
 
+def wider(matrix: Matrix, size: int, margin: float) -> Matrix:
+    """The similarity of a square of m px that reaches `margin` of the template's side beyond it on every side, from
+    that of the template's own; `margin` is above -0.5, and `-margin / (1 + 2 * margin)` leads back."""
+    factor = 1 + 2 * margin
+    out = matrix.copy()
+    out[:, :2] *= factor
+    out[:, 2] += matrix[:, :2] @ np.full(2, -margin * (size - 1))
+    return out
+
+
 def pose(landmarks: NDArray[np.float64]) -> tuple[float, float, float]:
     """(yaw, pitch, roll) in degrees from five landmarks (5, 2)."""
     eyes, mouth = landmarks[:2].mean(axis=0), landmarks[3:].mean(axis=0)

@@ -3,7 +3,8 @@
 The warp is piecewise affine over the triangles of `mesh.mesh()`, turned by yaw and pitch and laid into the picture by
 a similarity: those eight numbers are all that the inverse needs. Where triangles lie over each other the nearest is
 seen. What of the face is turned away is taken from its mirror image, through a soft mask. With angles of 0 both
-directions are the similarity alone, as for a model that does not frontalize.
+directions are the similarity alone, as for a model that does not frontalize. A flow's square may be larger than that
+of the template, by a `margin` on every side: matrices stay those of the template, pixels are the larger square's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ffem_chain.capture.model import Box
 from ffem_chain.faces.posing import align
-from ffem_chain.faces.posing.mesh import PIVOT, mesh, turned
+from ffem_chain.faces.posing.mesh import PIVOT, mesh, turned, within
 
 Picture = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -59,22 +60,23 @@ def allowed(angles: Angles) -> bool:
     return abs(yaw) <= MOST_YAW and abs(pitch) <= MOST_PITCH and math.isfinite(roll)
 
 
-def frontalize(picture: Picture, matrix: align.Matrix, angles: Angles, size: int) -> Picture:
+def frontalize(picture: Picture, matrix: align.Matrix, angles: Angles, size: int, margin: float = 0.0) -> Picture:
     """The frontal face uint8 (m, m, 3) of one that lies in uint8 (H, W, 3) at `matrix` (2, 3), turned by `angles`."""
+    matrix = align.wider(matrix, size, margin)
     if not turns(angles):
         return align.warp_in(picture, matrix, size)
-    turn, fine = _turn(angles[0], angles[1]), 2 * size
+    turn, fine = _turn(angles[0], angles[1], margin), 2 * size
     canvas = align.warp_in(picture, _canvas(matrix, size, fine), round(_WIDE * fine))
     ahead = np.asarray(cv2.resize(turn.ahead, (fine, fine)), np.float32)
     front = _sampled(canvas, (ahead - np.float32(_LOW)) * np.float32(fine), cv2.INTER_LINEAR)
     front = np.asarray(cv2.resize(front, (size, size), interpolation=cv2.INTER_AREA), np.float32)
-    seen = seen_of(angles, size)
+    seen = seen_of(angles, size, margin)
     # where both sides are hidden the face stays as it is
     mine = np.where(seen + seen[:, ::-1] > 0.05, seen, 1)[..., None]
     return np.asarray(mine * front + (1 - mine) * front[:, ::-1] + 0.5, np.uint8)
 
 
-def lay_back(face: Float, matrix: align.Matrix, angles: Angles, box: Box) -> tuple[Float, Float]:
+def lay_back(face: Float, matrix: align.Matrix, angles: Angles, box: Box, margin: float = 0.0) -> tuple[Float, Float]:
     """A frontal face float32 (m, m, c) laid over the pixels of `box` at `matrix`, turned by `angles`.
 
     Returns float32 (h, w, c) and how much of each pixel it covers, float32 (h, w, 1), soft at the square's rim. The
@@ -83,10 +85,11 @@ def lay_back(face: Float, matrix: align.Matrix, angles: Angles, box: Box) -> tup
     if not allowed(angles):
         raise ValueError(f"no pose: {angles}")
     size = len(face)
+    matrix = align.wider(matrix, size, margin)
     if not turns(angles):
         alpha = np.clip(align.warp_out(square_mask(size), matrix, box), 0, 1)
         return align.warp_out(face, matrix, box).reshape(box.height, box.width, -1), alpha.reshape(*alpha.shape[:2], 1)
-    back = _turn(angles[0], angles[1]).back
+    back = _turn(angles[0], angles[1], margin).back
     local = _canvas(matrix, size, _GRAIN)
     local[:, 2] -= (box.x, box.y)
     at = np.asarray(cv2.warpAffine(back, local, (box.width, box.height), flags=cv2.INTER_LINEAR), np.float32)
@@ -94,11 +97,11 @@ def lay_back(face: Float, matrix: align.Matrix, angles: Angles, box: Box) -> tup
     return laid.reshape(box.height, box.width, -1), at[..., 2:]
 
 
-def seen_of(angles: Angles, size: int) -> Float:
+def seen_of(angles: Angles, size: int, margin: float = 0.0) -> Float:
     """Which part of the frontal square is seen at these angles, float32 (m, m) in [0, 1]."""
     if not turns(angles):
         return np.ones((size, size), np.float32)
-    return np.asarray(cv2.resize(_turn(angles[0], angles[1]).seen, (size, size), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(_turn(angles[0], angles[1], margin).seen, (size, size), interpolation=cv2.INTER_AREA))
 
 
 @cache
@@ -125,9 +128,9 @@ def _sampled(image: NDArray[Any], at: Float, how: int) -> NDArray[Any]:
 
 
 @cache
-def _flat() -> tuple[Float, Float]:
+def _flat(margin: float) -> tuple[Float, Float]:
     """Per pixel of the frontal square: depth of the shape float32 (g, g), and its normals float32 (g, g, 3), smooth."""
-    depth = heights(mesh().points, mesh().triangles, 0.0, 1.0)
+    depth = heights(within(mesh().points, margin), mesh().triangles, 0.0, 1.0)
     smooth = cv2.GaussianBlur(depth, (0, 0), 2.0)
     down, across = np.gradient(smooth * _GRAIN)
     normal = np.dstack([across, down, -np.ones_like(smooth)])
@@ -166,14 +169,15 @@ def draw(
 
 
 @lru_cache(maxsize=8)
-def _turn(yaw: float, pitch: float) -> _Turn:
-    shape, (depth, normal) = mesh(), _flat()
+def _turn(yaw: float, pitch: float, margin: float) -> _Turn:
+    shape, (depth, normal) = mesh(), _flat(margin)
+    frontal, pivot = within(shape.points, margin), within(PIVOT, margin).astype(np.float32)
     rotation = turned(np.eye(3) + PIVOT, yaw, pitch) - PIVOT  # its rows are the turned axes
     centres = ((np.arange(_GRAIN) + 0.5) / _GRAIN).astype(np.float32)
-    points = np.dstack([*np.meshgrid(centres, centres), depth]) - PIVOT.astype(np.float32)
-    ahead = (points @ rotation.astype(np.float32) + PIVOT.astype(np.float32))[..., :2]
-    placed = turned(shape.points, yaw, pitch)
-    at = draw(placed, shape.triangles, shape.points[:, :2], (_LOW, _WIDE, _GRAIN))
+    points = np.dstack([*np.meshgrid(centres, centres), depth]) - pivot
+    ahead = (points @ rotation.astype(np.float32) + pivot)[..., :2]
+    placed = within(turned(shape.points, yaw, pitch), margin)
+    at = draw(placed, shape.triangles, frontal[:, :2], (_LOW, _WIDE, _GRAIN))
     opacity = np.clip(np.minimum(at, 1 - at).min(axis=2) / np.float32(_RIM), 0, 1)
     again = _sampled(at, (ahead - np.float32(_LOW)) * _GRAIN, cv2.INTER_NEAREST)
     off = np.hypot(*np.moveaxis(again - np.dstack(np.meshgrid(centres, centres)), 2, 0))

@@ -23,6 +23,7 @@ Points = NDArray[np.float64]
 FACE = 468  # the points that FaceMesh knows come first
 # points of FaceMesh: corners of the eye on the picture's left, of the other; the nose tip is between two; mouth corners
 EYES, NOSE, MOUTH = ((33, 133), (263, 362)), (1, 4), (61, 291)
+_MIDDLE = np.array([0.5, 0.5, 0.0])
 PIVOT = np.array([*align.TEMPLATE.mean(axis=0) * (0, 1) + (0.5, 0), 0.0])
 
 
@@ -47,6 +48,11 @@ def five_of(points: Points) -> Points:
     """The five landmarks (5, 3) of a detector in the 468 points (468 or more, 3)."""
     pairs = (*EYES, NOSE, MOUTH[:1], MOUTH[1:])
     return np.array([points[list(pair)].mean(axis=0) for pair in pairs])
+
+
+def within(points: Points, margin: float) -> Points:
+    """Points (n, 3) in the frame of a square that reaches `margin` of its side beyond the model's on every side."""
+    return np.asarray((points - _MIDDLE) / (1 + 2 * margin) + _MIDDLE)
 
 
 def turned(points: Points, yaw: float, pitch: float) -> Points:

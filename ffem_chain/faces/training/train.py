@@ -27,7 +27,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from ffem_chain.faces.flow.glow import LOG_2PI, ActNorm, Flow, Glow, GlowConfig
-from ffem_chain.faces.flow.haar import DetailFlow, HaarConfig, haar
+from ffem_chain.faces.flow.haar import DetailFlow, HaarConfig, HaarGlow, haar
 from ffem_chain.faces.training import pictures
 from ffem_chain.faces.training.data import Faces, batch, cached_faces, dequantise, split
 
@@ -90,8 +90,10 @@ def _started(name: str) -> Glow:
     from ffem_chain.faces.flow.weights import load_model
 
     shipped = load_model(name).flow
+    if isinstance(shipped, HaarGlow):
+        shipped = shipped.base
     if not isinstance(shipped, Glow):
-        raise SystemExit(f"{name} is no plain Glow")
+        raise SystemExit(f"{name} has no Glow to go on from")
     model = Glow(shipped.config)
     model.load_state_dict(shipped.state_dict())
     for module in model.modules():
