@@ -15,7 +15,6 @@ DIGITS = lookup.SHOWN
 
 
 def head(report: Report) -> dict[str, Any]:
-    history = report.history
     return {
         "address": report.address,
         "deployment": report.deployment,
@@ -26,13 +25,8 @@ def head(report: Report) -> dict[str, Any]:
         "complete": report.complete,
         "basis": report.basis,
         "counts": {
-            "events": len(history.events),
-            "albums": len(history.albums),
-            "captures": sum(len(album.captures) for album in history.albums.values()),
-            "grants": len(history.grants),
-            "opened": sum(ledger.state.opened and not ledger.direct for ledger in history.grants.values()),
-            "direct": sum(ledger.direct for ledger in history.grants.values()),
-            "revoked": sum(ledger.state.revoked for ledger in history.grants.values()),
+            name: getattr(report.counts, name)
+            for name in ("events", "albums", "captures", "grants", "opened", "direct", "revoked")
         },
     }
 

@@ -41,7 +41,7 @@ def check_history(history: History, prover: Prover) -> Completeness:
         if root is not None and storage_root(actual) != root:
             text = "the contract's storage holds more than the logs account for: whole entries are missing from them"
             found.append(Anomaly(Kind.MISSING_HISTORY, Severity.BROKEN, text, _HINT))
-    return Completeness(prover.proven and not found, _basis(prover, bool(found)), tuple(found))
+    return Completeness(prover.proven and not found, basis(prover, bool(found)), tuple(found))
 
 
 def _differs(about: About) -> Anomaly:
@@ -57,7 +57,8 @@ def _differs(about: About) -> Anomaly:
     )
 
 
-def _basis(prover: Prover, broken: bool) -> str:
+def basis(prover: Prover, broken: bool) -> str:
+    """What completeness rests on, in words; `broken`: the logs do not account for the storage."""
     if broken:
         return "the logs do not account for the contract's storage: what follows is not the whole history"
     if prover.proven:

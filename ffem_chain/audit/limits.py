@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffem_chain.audit.history import History
+from ffem_chain.audit.model import Counts
 from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
 
 _ALWAYS = (
@@ -19,15 +19,13 @@ _ALWAYS = (
 )
 
 
-def limits(history: History, complete: bool, block: int) -> tuple[str, ...]:
-    """The sentences, with what is particular to this history."""
+def limits(counts: Counts, complete: bool, block: int) -> tuple[str, ...]:
+    """The sentences, with what is particular to a registry."""
     found = list(_ALWAYS)
-    alone = sum(k.proposed.keepers == (history.owner_of(k.proposed.album),) for k in history.keeper_sets.values())
-    if alone:
-        found.append(f"keeper sets that are the album's owner alone ({alone}): {OWNER_KEEPER_LABEL}")
-    direct = sum(ledger.direct for ledger in history.grants.values())
-    if direct:
-        found.append(f"direct grants ({direct}): {DIRECT_LABEL}")
+    if counts.alone:
+        found.append(f"keeper sets that are the album's owner alone ({counts.alone}): {OWNER_KEEPER_LABEL}")
+    if counts.direct:
+        found.append(f"direct grants ({counts.direct}): {DIRECT_LABEL}")
     if not complete:
         found.append("completeness: nothing proves here that the logs are the whole history")
     found.append(

@@ -69,11 +69,41 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How much there is in a registry. `opened`: grants through keepers; `alone`: keeper sets of the owner alone."""
+
+    events: int
+    albums: int
+    captures: int
+    grants: int
+    opened: int
+    direct: int
+    revoked: int
+    alone: int
+
+    @classmethod
+    def of(cls, history: History) -> Counts:
+        """Counted in a whole history."""
+        ledgers, sets = history.grants.values(), history.keeper_sets.values()
+        return cls(
+            events=len(history.events),
+            albums=len(history.albums),
+            captures=sum(len(album.captures) for album in history.albums.values()),
+            grants=len(history.grants),
+            opened=sum(ledger.state.opened and not ledger.direct for ledger in ledgers),
+            direct=sum(ledger.direct for ledger in ledgers),
+            revoked=sum(ledger.state.revoked for ledger in ledgers),
+            alone=sum(k.proposed.keepers == (history.owner_of(k.proposed.album),) for k in sets),
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """An audit, valid for the chain that ends with block `block_hash`.
 
     `complete`: the block's hash proves that no event is missing which changed the state. `basis` says in words what
-    that rests on, `limits` what no audit can prove. `times` are the unix seconds of the blocks with events.
+    that rests on, `limits` what no audit can prove. `times` are the unix seconds of the blocks with events. `counts`
+    are of the whole registry; `history`, `timeline` and `anomalies` of what was asked about, if that was less.
     """
 
     address: str
@@ -89,6 +119,7 @@ class Report:
     limits: tuple[str, ...]
     history: History
     times: dict[int, int]
+    counts: Counts
 
     @property
     def worst(self) -> Severity | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from ffem_chain.audit.check import check_history
 from ffem_chain.audit.findings import findings, not_served
 from ffem_chain.audit.history import History, rebuild
 from ffem_chain.audit.limits import limits
-from ffem_chain.audit.model import Anomaly, Kind, Report, Severity
+from ffem_chain.audit.model import Anomaly, Counts, Kind, Report, Severity
 from ffem_chain.audit.proofs import Header, Prover, deployment_in, on_chain, read_header, read_headers
 from ffem_chain.audit.releases import Scene
 from ffem_chain.audit.source import EventSource, Progress, read_all
@@ -21,9 +22,10 @@ from ffem_chain.stores.base import Store
 PATIENCE = 3_600
 _ATTEMPTS = 5
 _HEADERS = 500
+Found = TypeVar("Found")
 
 
-class _Reorganised(Exception):
+class Reorganised(Exception):
     """The chain changed while it was read."""
 
 
@@ -46,16 +48,34 @@ def audit(
     Where a reorganisation replaces the block meanwhile, the audit starts again. Raises ChainUnavailable, Tampered
     (proofs of the node fail), FormatError (logs that are none).
     """
+
+    def whole(header: Header) -> Report:
+        return _audit(registry, source or registry, header, patience, stores, progress)
+
+    return at_block(registry, whole, block, confirmations, progress)
+
+
+def at_block(
+    registry: Registry,
+    work: Callable[[Header], Found],
+    block: int | bytes | None,
+    confirmations: int,
+    progress: Progress | None,
+) -> Found:
+    """What `work` finds at a block (see `audit`), again where a reorganisation replaces that meanwhile.
+
+    Raises what `work` does, ChainUnavailable.
+    """
     for _ in range(_ATTEMPTS):
         wanted: int | bytes | None = block
         if wanted is None:
             wanted = max(0, registry.latest_block() - max(1, confirmations) + 1)
         header = read_header(registry.rpc, wanted)
         try:
-            report = _audit(registry, source or registry, header, patience, stores, progress)
+            found = work(header)
             if on_chain(registry.rpc, header):
-                return report
-        except _Reorganised:
+                return found
+        except Reorganised:
             pass
         except FfemError:
             # Proofs and state of a block that is gone do not fit together: that is nobody's lie.
@@ -98,9 +118,9 @@ def _audit(
     if stores:
         unserved, beyond = not_served(history, stores)
         found += unserved
-    if unproven:
-        beyond.append(f"the times of {unproven} blocks: their hashes cannot be recomputed, so they are the node's word")
-    said = limits(history, completeness.complete, header.number)
+    beyond += unproven_times(unproven)
+    counts = Counts.of(history)
+    said = limits(counts, completeness.complete, header.number)
     return Report(
         address=registry.address,
         deployment=deployment,
@@ -115,7 +135,15 @@ def _audit(
         limits=(*beyond, *said),
         history=history,
         times=times,
+        counts=counts,
     )
+
+
+def unproven_times(blocks: int) -> list[str]:
+    """What cannot be proven about the times of that many blocks."""
+    if not blocks:
+        return []
+    return [f"the times of {blocks} blocks: their hashes cannot be recomputed, so they are the node's word"]
 
 
 def _times(
@@ -123,11 +151,11 @@ def _times(
 ) -> tuple[dict[int, int], int]:
     """Unix seconds of each block with events, and how many of them no hash proves.
 
-    Raises _Reorganised where an event's block is not on the chain.
+    Raises Reorganised where an event's block is not on the chain.
     """
     hashes = {event.block: event.block_hash for event in events}
     if any(event.block > header.number or hashes[event.block] != event.block_hash for event in events):
-        raise _Reorganised
+        raise Reorganised
     times: dict[int, int] = {}
     unproven = 0
     numbers = sorted(hashes)
@@ -136,7 +164,7 @@ def _times(
         headers = read_headers(registry.rpc, part)
         for number in part:
             if number not in headers or headers[number].hash != hashes[number]:
-                raise _Reorganised
+                raise Reorganised
             times[number] = headers[number].time
             unproven += not headers[number].proven
         if progress is not None:
@@ -154,6 +182,7 @@ def _unknown(registry: Registry, header: Header, code: bytes) -> Report:
     hint = "check the address and the chain; another version's registry needs that version of ffem-chain"
     anomaly = Anomaly(Kind.UNKNOWN_CODE, Severity.BROKEN, text, hint, header.number)
     history = History(())
+    counts = Counts.of(history)
     return Report(
         address=registry.address,
         deployment=b"",
@@ -165,7 +194,8 @@ def _unknown(registry: Registry, header: Header, code: bytes) -> Report:
         basis="nothing was read: the code is unknown, so its logs prove nothing",
         anomalies=(anomaly,),
         timeline=(),
-        limits=limits(history, False, header.number),
+        limits=limits(counts, False, header.number),
         history=history,
         times={},
+        counts=counts,
     )

@@ -104,7 +104,7 @@ class _TooMuch(Exception):
 def _ask(rpc: Rpc, address: str, topics: list[Any], first: int, last: int) -> list[Log]:
     question = {"address": address, "fromBlock": hex(first), "toBlock": hex(last), "topics": topics}
     try:
-        answer: Any = rpc.provider.make_request("eth_getLogs", [question])  # type: ignore[arg-type]
+        answer: Any = rpc.provider.make_request("eth_getLogs", [question])
     except (requests.HTTPError, requests.Timeout) as error:
         if first < last and _is_limit(error):
             raise _TooMuch from None
@@ -114,8 +114,8 @@ def _ask(rpc: Rpc, address: str, topics: list[Any], first: int, last: int) -> li
         with rpc.guard():
             raise
     if not isinstance(answer, Mapping) or answer.get("error") is not None or "result" not in answer:
-        error = answer.get("error") if isinstance(answer, Mapping) else None
-        words = error.get("message") if isinstance(error, Mapping) else error
+        refusal = answer.get("error") if isinstance(answer, Mapping) else None
+        words = refusal.get("message") if isinstance(refusal, Mapping) else refusal
         if first < last and _is_limit(words):
             raise _TooMuch
         raise ChainUnavailable(
