@@ -5,6 +5,21 @@ pragma solidity 0.8.37;
 /// @notice Holds encryption keys, albums with their keepers, captures, grants and the receipts of every release.
 ///         It has no owner, no upgrade and holds no ether. Payloads travel in logs; storage keeps their hashes.
 /// @dev Off-chain readers rebuild the whole state from the events alone, in log order. All times are unix seconds.
+///
+///      Functions that end in `For` do for `authorization.signer` what their namesakes do for the sender. Anyone may send
+///      them (a relay does, so that the signer needs no ether). What is signed is EIP-712 typed data of the domain
+///
+///        name "ffem-chain", version "1", chainId, verifyingContract, salt = `deploymentId()`
+///
+///      and of one of these types, whose fields are the function's arguments and the authorization's nonce and deadline:
+///
+///        RegisterKey(uint8 suite,bytes publicKey,uint256 nonce,uint256 deadline)
+///        SetKeyStatus(uint32 version,uint8 status,uint256 nonce,uint256 deadline)
+///        PublishRecovery(uint32 version,bytes sealedKey,uint256 nonce,uint256 deadline)
+///        RequestAccess(bytes32 grantId,bytes requestKey,uint256 nonce,uint256 deadline)
+///        Grant(bytes32 album,bytes32 salt,bytes32 scopeCommit,address recipient,uint32 keyVersion,uint40 expiry,
+///              uint32 keeperSet,bytes payload,uint256 nonce,uint256 deadline)   (without white space)
+///        Revoke(bytes32 album,bytes32 salt,uint256 nonce,uint256 deadline)
 interface IKeyRegistry {
     /// @notice Life of an encryption key. It moves forward only.
     enum KeyStatus {
@@ -43,9 +58,25 @@ interface IKeyRegistry {
         bytes payload;
     }
 
+    /// @notice A signature that stands for its signer's own call.
+    /// @param signer A wallet: of a key (65 bytes r, s, v with low s), of a contract (ERC-1271), or of a key that has
+    ///        delegated to a contract (EIP-7702: the key's own signature, else what the contract accepts).
+    /// @param nonce Any number that the signer has not used; nonces have no order.
+    /// @param deadline The last second in which it may be used.
+    struct Authorization {
+        address signer;
+        uint256 nonce;
+        uint256 deadline;
+        bytes signature;
+    }
+
     /// @notice State of a grant.
+    /// @param keeperSet 0 for a direct grant.
     /// @param released Bitmap of the keepers that have ever committed a share.
-    /// @param head Hash chain over the payload and every commit.
+    /// @param head Hash chain over the payload and every commit. It begins at the grant's own head
+    ///        keccak256(abi.encode(grantId, album, scopeCommit, keyVersion, suite, keccak256(payload))), in a batch at the
+    ///        batch's head: keccak256 of the own heads of all its grants, one after the other, in order.
+    /// @param batch The batch it was granted in, 0 where it was granted alone.
     struct GrantView {
         GrantStatus status;
         address recipient;
@@ -56,6 +87,7 @@ interface IKeyRegistry {
         bool opened;
         bool revoked;
         bytes32 head;
+        uint32 batch;
     }
 
     /// @notice A keeper set. Members accepted are a bitmap over `keepers`.
@@ -74,10 +106,18 @@ interface IKeyRegistry {
     event KeyRegistered(address indexed wallet, uint32 indexed version, uint8 indexed suite, bytes publicKey);
     /// @notice Readers: never seal to this version again; when compromised, name every grant sealed to it.
     event KeyStatusChanged(address indexed wallet, uint32 indexed version, KeyStatus status);
+    /// @notice Readers: the private key of that version, sealed by its wallet to a recovery key of its own: what a holder
+    ///         who has lost the device looks for. The newest of a version counts. Bytes of a stranger, in no storage.
+    event RecoveryPublished(address indexed wallet, uint32 indexed version, bytes sealedKey);
+    /// @notice Readers: the wallet's signatures with a nonce of `word * 256 + i`, for each bit i of `mask`, are of no use
+    ///         from now on. Follows from each call by signature (one bit; the call's own events follow) and from
+    ///         `useNonces`, whose bits may have been used before.
+    event NoncesUsed(address indexed wallet, uint256 indexed word, uint256 mask);
     /// @notice Readers: the album exists; `album` is keccak256(abi.encode(owner, salt)). An `EpochOpened` (epoch 1) and
     ///         a `KeeperSetProposed` follow in the same transaction.
     event AlbumCreated(bytes32 indexed album, address indexed owner, bytes32 salt);
-    /// @notice Readers: captures of this epoch derive from the key that `keyCommit` commits to.
+    /// @notice Readers: captures of this epoch derive from the key that `keyCommit` commits to. Cameras seal under it from
+    ///         now on, and holders of a former epoch's secret cannot open what is sealed under it.
     event EpochOpened(bytes32 indexed album, uint32 indexed epoch, bytes32 keyCommit);
     /// @notice Readers: keepers named here see that they are asked. A newer proposal supersedes an unaccepted one.
     event KeeperSetProposed(
@@ -96,6 +136,19 @@ interface IKeyRegistry {
         uint32 epoch,
         uint32 slot
     );
+    /// @notice Readers: `count` captures of one epoch are registered. They are in the list at the CIDv1 with this
+    ///         sha2-256 `listDigest`; rebuild its Merkle tree and use the list only where its root is `root`. Leaves are
+    ///         keccak256(bytes.concat(keccak256(abi.encode(uid, digest, keyCommit, epoch, slot)))), pairs are hashed sorted
+    ///         (OpenZeppelin's StandardMerkleTree). The registry has seen the root only: a list may be missing, or name a
+    ///         uid that is registered elsewhere. Of registrations of one uid in an album the first in log order counts.
+    event CapturesRegistered(
+        bytes32 indexed album,
+        bytes32 indexed root,
+        bytes32 listDigest,
+        uint32 count,
+        uint32 epoch,
+        uint40 time
+    );
     /// @notice Readers: the recipient finds the envelope here, keepers their shares. `keeperSet` 0 is a direct grant:
     ///         opened from the start, and no other event opens it. Anyone with an album can grant to anyone, with any bytes:
     ///         bound the payload's size before parsing.
@@ -110,6 +163,9 @@ interface IKeyRegistry {
         uint8 suite,
         bytes payload
     );
+    /// @notice Readers: the grants of the `GrantCreated` events just before, in their order, are one batch. `head` is the
+    ///         head of each until its first commit, so checking one grant's logs against the storage takes the own heads of all.
+    event GrantsBatched(bytes32 indexed album, uint32 indexed batch, bytes32 head, bytes32[] grantIds);
     /// @notice Readers: keepers answer the newest `seq` only, sealing to `requestKey` after checking it. It is in no
     ///         storage and in no head: a reader trusts its node for it, or checks the log against the block's receipts.
     event AccessRequested(bytes32 indexed grantId, uint8 indexed seq, bytes requestKey);
@@ -156,6 +212,14 @@ interface IKeyRegistry {
     error StaleRequest(bytes32 grantId, uint8 seq, uint8 current);
     error AlreadyCommitted(bytes32 grantId, uint8 seq, uint8 index);
     error NotCommitted(bytes32 grantId, bytes32 head);
+    error BadCaptureCount(uint32 count);
+    error CaptureBatchExists(bytes32 album, bytes32 root);
+    error EmptyBatch();
+    error MixedAlbums(bytes32 album, bytes32 other);
+    error BatchesExhausted();
+    error SignatureExpired(uint256 deadline);
+    error NonceUsed(address wallet, uint256 nonce);
+    error BadSignature(address signer);
 
     // ------------------------------------------------------------------ keys
 
@@ -164,6 +228,18 @@ interface IKeyRegistry {
     function registerKey(uint8 suite, bytes calldata publicKey) external returns (uint32 version);
     /// @notice Retires one of the caller's keys or declares it compromised.
     function setKeyStatus(uint32 version, KeyStatus status) external;
+    /// @notice Publishes the private key of one of the caller's versions, sealed to the caller's recovery key.
+    /// @param sealedKey Any bytes: the registry has seen nothing of what they are. They are in a log for ever.
+    function publishRecovery(uint32 version, bytes calldata sealedKey) external;
+    function registerKeyFor(Authorization calldata authorization, uint8 suite, bytes calldata publicKey)
+        external
+        returns (uint32 version);
+    function setKeyStatusFor(Authorization calldata authorization, uint32 version, KeyStatus status) external;
+    function publishRecoveryFor(
+        Authorization calldata authorization,
+        uint32 version,
+        bytes calldata sealedKey
+    ) external;
     /// @return suite 0 when there is no such key.
     /// @return status Its status.
     /// @return keyHash The first 240 bits of keccak256(publicKey).
@@ -174,6 +250,14 @@ interface IKeyRegistry {
     /// @return version The wallet's active key of the suite, 0 when there is none.
     function activeKey(address wallet, uint8 suite) external view returns (uint32 version);
 
+    // ------------------------------------------------------------------ signed calls
+
+    /// @notice Uses up nonces of the caller: signatures with them, given out and not relayed yet, are void.
+    /// @param word The nonces from 256 * word on.
+    /// @param mask Bit i is nonce 256 * word + i.
+    function useNonces(uint256 word, uint256 mask) external;
+    function nonceUsed(address wallet, uint256 nonce) external view returns (bool);
+
     // ------------------------------------------------------------------ albums
 
     /// @notice Creates the caller's album with epoch 1 and proposes its keepers. The caller, where a keeper, accepts by it.
@@ -182,8 +266,18 @@ interface IKeyRegistry {
         returns (bytes32 albumId);
     /// @notice Opens the next epoch of an album.
     function openEpoch(bytes32 albumId, bytes32 keyCommit) external returns (uint32 epoch);
+    /// @notice Revokes grants, opens the next epoch and grants as one batch, in this order and in one transaction: no
+    ///         moment in which somebody who stays cannot open, or somebody who goes can open what is sealed next.
+    /// @param revokedSalts Salts of the album's grants to revoke; may be empty.
+    /// @param grants Grants of this album; may be empty, then no batch is made.
+    function rotate(
+        bytes32 albumId,
+        bytes32 keyCommit,
+        bytes32[] calldata revokedSalts,
+        GrantParams[] calldata grants
+    ) external returns (uint32 epoch);
     /// @notice Proposes a new immutable keeper set (1 <= threshold <= keepers <= 8). Grants keep the set they pinned.
-    /// @dev Ids count from 1 over all albums; NoSuchKeeperSet from 2^30 on (a registry can be deployed anew).
+    /// @dev Ids count from 1 over all albums; NoSuchKeeperSet from 2^29 on (a registry can be deployed anew).
     function proposeKeepers(bytes32 albumId, address[] calldata keepers, uint8 threshold)
         external
         returns (uint32 keeperSetId);
@@ -212,16 +306,51 @@ interface IKeyRegistry {
         uint32 epoch,
         uint32 slot
     ) external;
-    /// @return keccak256(abi.encode(digest, keyCommit, epoch, slot)), zero when there is no such capture.
+    /// @notice Records up to 10,000 sealed captures of one epoch of the caller's album by the root of their Merkle tree.
+    /// @param root See `CapturesRegistered`; an album takes a root once.
+    /// @param listDigest sha2-256 digest inside the CIDv1 of the captures' list.
+    /// @param count Leaves of the tree, 1 to 10,000.
+    function registerCaptures(bytes32 albumId, bytes32 root, bytes32 listDigest, uint32 count, uint32 epoch)
+        external;
+    /// @return keccak256(abi.encode(digest, keyCommit, epoch, slot)), zero when there is no such capture by itself.
     function captureHash(bytes32 albumId, bytes32 uid) external view returns (bytes32);
+    /// @return count Captures in the batch, 0 when there is none.
+    /// @return epoch Their epoch.
+    /// @return time When it was registered.
+    function captureBatch(bytes32 albumId, bytes32 root)
+        external
+        view
+        returns (uint32 count, uint32 epoch, uint40 time);
+    /// @notice Whether the album has a batch of this root and the capture is in it.
+    /// @param proof Siblings from the leaf up. More than a tree of `count` leaves has levels prove nothing.
+    function verifyCapture(
+        bytes32 albumId,
+        bytes32 root,
+        bytes32 uid,
+        bytes32 digest,
+        bytes32 keyCommit,
+        uint32 slot,
+        bytes32[] calldata proof
+    ) external view returns (bool);
 
     // ------------------------------------------------------------------ grants
 
     /// @notice Grants, with the keepers' shares, or directly (`keeperSet` 0: opened from the start).
     function grant(GrantParams calldata params) external returns (bytes32 grantId);
+    /// @notice Grants many of one album, to any recipients, direct ones among them: less than half the gas a grant.
+    ///         The first commit of each costs its keeper more, since the grant's own head is written only then.
+    function grantBatch(GrantParams[] calldata grants) external returns (bytes32[] memory grantIds);
+    function grantFor(Authorization calldata authorization, GrantParams calldata params)
+        external
+        returns (bytes32 grantId);
     /// @notice Asks the keepers for their shares, sealed to a one-time public key. Supersedes an older request.
     /// @param requestKey Suite byte and public key. Keepers check it, the registry only publishes it.
     function requestAccess(bytes32 grantId, bytes calldata requestKey) external returns (uint8 seq);
+    function requestAccessFor(
+        Authorization calldata authorization,
+        bytes32 grantId,
+        bytes calldata requestKey
+    ) external returns (uint8 seq);
     /// @notice Keeper `index` commits to the bytes it will deliver. The only step of a release that can be refused.
     /// @param digest keccak256 of those bytes.
     function commitRelease(bytes32 grantId, uint8 seq, uint8 index, bytes32 digest) external;
@@ -238,6 +367,9 @@ interface IKeyRegistry {
     ) external;
     /// @notice Revokes a grant; the event says whether it had been opened before.
     function revoke(bytes32 albumId, bytes32 salt) external;
+    /// @notice Revokes many grants of an album, all or none.
+    function revokeBatch(bytes32 albumId, bytes32[] calldata salts) external;
+    function revokeFor(Authorization calldata authorization, bytes32 albumId, bytes32 salt) external;
 
     // ------------------------------------------------------------------ views
 

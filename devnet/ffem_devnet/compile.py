@@ -1,8 +1,9 @@
 """Reproducible build of the contract: `python -m ffem_devnet.compile [--check]`.
 
-The artifact (ABI, bytecode, compiler, settings, digests of the sources) is committed in the library. A native solc of
-the pinned version on PATH is driven by py-solc-x; otherwise solc-js from the pinned Node packages, through the same
-py-solc-x call. Both get the same standard JSON, and with the metadata left out both give the same bytecode.
+The artifact (ABI, bytecode, compiler, settings, digests of the sources, OpenZeppelin's among them) is committed in the
+library. A native solc of the pinned version on PATH is driven by py-solc-x; otherwise solc-js from the pinned Node
+packages, through the same py-solc-x call. Both get the same standard JSON, and with the metadata left out both give the
+same bytecode.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import posixpath
 import re
 import shutil
 import subprocess
@@ -27,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
 ARTIFACT = ROOT / "ffem_chain" / "chain" / "KeyRegistry.json"
 SOLC_JS = CONTRACTS / "solc-js.cjs"
-SOURCES = ("src/IKeyRegistry.sol", "src/KeyRegistry.sol")
+NODE_MODULES = ROOT / "devnet" / "node_modules"
+SOURCES = tuple(sorted(f"src/{path.name}" for path in (CONTRACTS / "src").glob("*.sol")))
 SETTINGS: dict[str, Any] = {
     "evmVersion": "prague",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
@@ -66,9 +69,33 @@ def find_compiler() -> Path:
     raise MissingExtra(f"no solc {SOLC_VERSION} was found", "run `make setup`, or put a native solc on PATH")
 
 
+_IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)
+
+
+def read_sources(contracts: Path) -> dict[str, str]:
+    """Source unit name -> text: the contract's own sources, and what they import from pinned Node packages.
+
+    Raises MissingExtra where a package is not installed.
+    """
+    found = {name: (contracts / name).read_text() for name in SOURCES}
+    todo = list(found)
+    while todo:
+        importer = todo.pop()
+        for path in _IMPORT.findall(found[importer]):
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(importer), path)) if path[0] == "." else path
+            if name in found:
+                continue
+            try:
+                found[name] = (NODE_MODULES / name).read_text()
+            except OSError as error:
+                raise MissingExtra(f"{name} was not found", "run `make setup`") from error
+            todo.append(name)
+    return found
+
+
 def build(solc: Path, contracts: Path = CONTRACTS) -> dict[str, Any]:
-    """Compiles the contract and returns the artifact. Raises InputError with the compiler's words."""
-    sources = {name: (contracts / name).read_text() for name in SOURCES}
+    """Compiles the contract and returns the artifact. Raises InputError with the compiler's words, MissingExtra."""
+    sources = read_sources(contracts)
     task = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},

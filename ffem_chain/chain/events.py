@@ -50,6 +50,25 @@ class KeyStatusChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecoveryPublished(Event):
+    """The private key of a version, sealed by its wallet to a recovery key of its own. The newest counts."""
+
+    wallet: str
+    version: int
+    sealed_key: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoncesUsed(Event):
+    """Signed calls with nonces 256 * word + i, for each bit i of the mask, are of no use from now on. Of a signed call
+    (one bit; its own events follow in the transaction) or of a cancellation."""
+
+    wallet: str
+    word: int
+    mask: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlbumCreated(Event):
     """An album exists; epoch 1 and its first keeper set follow in the same transaction."""
 
@@ -107,6 +126,19 @@ class CaptureRegistered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CapturesRegistered(Event):
+    """Captures of one epoch, listed in the file with this sha2-256 digest inside its CIDv1; `root` is the root of their
+    Merkle tree, `time` that of the block. The contract has seen no more than that."""
+
+    album: bytes
+    root: bytes
+    list_digest: bytes
+    count: int
+    epoch: int
+    time: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrantCreated(Event):
     """A grant with its payload; `keeper_set` 0 is a direct grant."""
 
@@ -119,6 +151,17 @@ class GrantCreated(Event):
     keeper_set: int
     suite: int
     payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrantsBatched(Event):
+    """The grants of the GrantCreated events before it are one batch; `head` is the head of each until its first
+    commit."""
+
+    album: bytes
+    batch: int
+    head: bytes
+    grant_ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +212,17 @@ class GrantRevoked(Event):
 KINDS: tuple[type[Event], ...] = (
     KeyRegistered,
     KeyStatusChanged,
+    RecoveryPublished,
+    NoncesUsed,
     AlbumCreated,
     EpochOpened,
     KeeperSetProposed,
     KeeperAccepted,
     KeeperSetActivated,
     CaptureRegistered,
+    CapturesRegistered,
     GrantCreated,
+    GrantsBatched,
     AccessRequested,
     ReleaseCommitted,
     GrantOpened,

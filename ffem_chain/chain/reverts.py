@@ -69,6 +69,29 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The delivered bytes are not what a keeper committed to for grant {grantId} (or another commit came first).",
         "read the commits again",
     ),
+    "BadCaptureCount": ("A batch of {count} captures cannot be registered.", "register 1 to 10,000 at once"),
+    "CaptureBatchExists": (
+        "Album {album} has a batch of captures with root {root} already.",
+        "nothing is left to do",
+    ),
+    "EmptyBatch": ("A batch without grants cannot be made.", "name at least one grant"),
+    "MixedAlbums": (
+        "A batch of album {album} has a grant of album {other}.",
+        "grant in one batch for each album",
+    ),
+    "BatchesExhausted": ("The registry has made all its 2^29 - 1 batches.", "grant without a batch"),
+    "SignatureExpired": (
+        "The signature was good until {deadline} (unix seconds).",
+        "sign again with a later deadline",
+    ),
+    "NonceUsed": (
+        "Wallet {wallet} has used or cancelled nonce {nonce}.",
+        "look whether the call went through already, else sign again with a new nonce",
+    ),
+    "BadSignature": (
+        "Wallet {signer} has not signed this call for this registry and chain.",
+        "check wallet, chain and registry, and sign again",
+    ),
 }
 _PANIC, _ERROR = keccak(text="Panic(uint256)")[:4], keccak(text="Error(string)")[:4]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -46,6 +47,20 @@ class GrantParams:
         """The grant's id, known before it is mined (32 bytes)."""
         return grant_id(self.album, self.salt)
 
+    @property
+    def values(self) -> tuple[bytes, bytes, bytes, str, int, int, int, bytes]:
+        """The fields as the contract takes them."""
+        return (
+            self.album,
+            self.salt,
+            self.scope_commit,
+            self.recipient,
+            self.key_version,
+            self.expiry,
+            self.keeper_set,
+            self.payload,
+        )
+
 
 @dataclass(frozen=True)
 class KeyView:
@@ -78,7 +93,10 @@ class KeeperSetView:
 
 @dataclass(frozen=True)
 class GrantView:
-    """State of a grant; `released` is the bitmap of keepers that ever committed, `head` the hash chain."""
+    """State of a grant; `released` is the bitmap of keepers that ever committed, `head` the hash chain.
+
+    `keeper_set` is 0 for a direct grant, `batch` for a grant by itself.
+    """
 
     status: GrantStatus
     recipient: str
@@ -89,6 +107,17 @@ class GrantView:
     opened: bool
     revoked: bool
     head: bytes
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class CaptureBatchView:
+    """Captures registered as one Merkle root: how many (0: there is no such batch), their epoch, and when (unix
+    seconds)."""
+
+    count: int
+    epoch: int
+    time: int
 
 
 def album_id(owner: str, salt: bytes) -> bytes:
@@ -105,6 +134,12 @@ def first_head(grant: bytes, album: bytes, scope_commit: bytes, key_version: int
     """Head of a grant's hash chain before any commit (32 bytes)."""
     kinds = ["bytes32", "bytes32", "bytes32", "uint32", "uint8", "bytes32"]
     return keccak(encode(kinds, [grant, album, scope_commit, key_version, suite, keccak(payload)]))
+
+
+def batch_head(heads: Sequence[bytes]) -> bytes:
+    """Head of every grant of a batch before its first commit, from the `first_head` of all of them in order (32
+    bytes)."""
+    return keccak(b"".join(heads))
 
 
 def commit_leaf(seq: int, index: int, digest: bytes) -> bytes:
