@@ -17,6 +17,7 @@ from ffem_chain.chain.events import KINDS, Event, decode, layouts
 from ffem_chain.chain.logs import read_logs
 from ffem_chain.chain.rpc import Rpc
 from ffem_chain.chain.sender import Sender
+from ffem_chain.chain.signed import Domain
 from ffem_chain.errors import ChainUnavailable, InputError
 
 # names by which callers filter -> fields of the events
@@ -62,7 +63,7 @@ class Connection:
             ) from None
         self.from_block = from_block
         self._contract = self.rpc.w3.eth.contract(address=self.address, abi=artifact().abi)
-        self._account, self._confirmations, self._nonces = account, confirmations, nonce_folder
+        self._account, self.confirmations, self._nonces = account, max(1, confirmations), nonce_folder
         self._sender: Sender | None = None
         self._deployment = b"" if any_code else self.read_deployment()
 
@@ -95,6 +96,10 @@ class Connection:
         (found,) = artifact().immutable_values(code)
         self._deployment = found
         return found
+
+    def domain(self) -> Domain:
+        """What binds signed calls to this deployment."""
+        return Domain(self.rpc.chain_id, self.address, self.deployment_id)
 
     def latest_block(self) -> int:
         """Number of the chain's newest block."""
@@ -130,14 +135,25 @@ class Connection:
     # ------------------------------------------------------------------ sending
 
     def _send(self, name: str, *values: Any) -> Receipt:
+        return self._receipt(self.sender().send(self.address, self.encoded(name, *values)))
+
+    def sender(self) -> Sender:
+        """Sends the wallet's transactions. Raises InputError where the registry was opened for reading."""
         if self._account is None:
             raise InputError("this needs a wallet, and the registry was opened for reading")
         if self._sender is None:
-            self._sender = Sender(self.rpc, self._account, confirmations=self._confirmations, folder=self._nonces)
+            self._sender = Sender(self.rpc, self._account, confirmations=self.confirmations, folder=self._nonces)
+        return self._sender
+
+    def encoded(self, name: str, *values: Any) -> bytes:
+        """The data of a transaction that calls a function of the contract."""
         function = self._contract.get_function_by_name(name)
-        return self._receipt(
-            self._sender.send(self.address, bytes.fromhex(function(*values)._encode_transaction_data()[2:]))
-        )
+        return bytes.fromhex(function(*values)._encode_transaction_data()[2:])
+
+    def receipt_of(self, tx: bytes) -> Receipt | None:
+        """A mined transaction that was not reverted, whoever sent it; None where there is none yet."""
+        mined = self.rpc.receipt(tx)
+        return self._receipt(mined) if mined is not None and mined["status"] == 1 else None
 
     def _receipt(self, mined: TxReceipt) -> Receipt:
         events = [decode(log) for log in mined["logs"] if log["address"] == self.address]

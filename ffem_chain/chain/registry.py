@@ -15,6 +15,7 @@ from ffem_chain.chain.artifact import artifact
 from ffem_chain.chain.connection import Receipt
 from ffem_chain.chain.rpc import Rpc
 from ffem_chain.chain.sender import Sender
+from ffem_chain.chain.signed import Call
 from ffem_chain.chain.types import GrantParams, KeyStatus
 from ffem_chain.chain.views import Views
 from ffem_chain.errors import FormatError
@@ -41,6 +42,12 @@ class Registry(Views):
         """Open the album's next epoch."""
         return self._send("openEpoch", album, key_commit)
 
+    def rotate(
+        self, album: bytes, key_commit: bytes, revoked_salts: Sequence[bytes], grants: Sequence[GrantParams]
+    ) -> Receipt:
+        """Revoke, open the next epoch and grant as one batch, in one transaction; both lists may be empty."""
+        return self._send("rotate", album, key_commit, list(revoked_salts), [params.values for params in grants])
+
     def propose_keepers(self, album: bytes, keepers: Sequence[str], threshold: int) -> Receipt:
         """Propose a new keeper set; grants keep the set that they pinned."""
         return self._send("proposeKeepers", album, list(keepers), threshold)
@@ -55,19 +62,17 @@ class Registry(Views):
         """Record a sealed capture."""
         return self._send("registerCapture", album, uid, digest, key_commit, epoch, slot)
 
+    def register_captures(self, album: bytes, root: bytes, list_digest: bytes, count: int, epoch: int) -> Receipt:
+        """Record 1 to 10,000 sealed captures of one epoch by the root of their Merkle tree."""
+        return self._send("registerCaptures", album, root, list_digest, count, epoch)
+
     def grant(self, params: GrantParams) -> Receipt:
         """Grant; the payload travels in the log."""
-        values = (
-            params.album,
-            params.salt,
-            params.scope_commit,
-            params.recipient,
-            params.key_version,
-            params.expiry,
-            params.keeper_set,
-            params.payload,
-        )
-        return self._send("grant", values)
+        return self._send("grant", params.values)
+
+    def grant_batch(self, grants: Sequence[GrantParams]) -> Receipt:
+        """Grant many of one album in one transaction: all or none."""
+        return self._send("grantBatch", [params.values for params in grants])
 
     def request_access(self, grant: bytes, request_key: bytes) -> Receipt:
         """Ask the keepers; `request_key` is the suite byte and a one-time public key."""
@@ -92,6 +97,22 @@ class Registry(Views):
     def revoke(self, album: bytes, salt: bytes) -> Receipt:
         """Revoke the album's grant with this salt."""
         return self._send("revoke", album, salt)
+
+    def revoke_batch(self, album: bytes, salts: Sequence[bytes]) -> Receipt:
+        """Revoke the album's grants with these salts: all or none."""
+        return self._send("revokeBatch", album, list(salts))
+
+    def publish_recovery(self, version: int, sealed: bytes) -> Receipt:
+        """Publish one of the wallet's private keys, sealed to its recovery key. It is in a log for ever."""
+        return self._send("publishRecovery", version, sealed)
+
+    def use_nonces(self, word: int, mask: int) -> Receipt:
+        """Cancel the wallet's signed calls with nonces 256 * word + i, for each bit i of the mask."""
+        return self._send("useNonces", word, mask)
+
+    def carry_out(self, call: Call) -> Receipt:
+        """Make somebody's signed call: `registerKeyFor` and the like. This wallet pays."""
+        return self._send(call.kind.relayed, *call.arguments())
 
 
 def deploy(

@@ -10,7 +10,15 @@ from eth_utils import keccak
 
 from ffem_chain.chain.connection import Connection
 from ffem_chain.chain.events import KeyRegistered
-from ffem_chain.chain.types import AlbumView, GrantStatus, GrantView, KeeperSetView, KeyStatus, KeyView
+from ffem_chain.chain.types import (
+    AlbumView,
+    CaptureBatchView,
+    GrantStatus,
+    GrantView,
+    KeeperSetView,
+    KeyStatus,
+    KeyView,
+)
 from ffem_chain.errors import Tampered
 
 _OPENABLE_AT_ONCE = 500
@@ -65,6 +73,30 @@ class Views(Connection):
     def capture_hash(self, album: bytes, uid: bytes, *, block: int | str = "latest") -> bytes:
         """Hash of a capture's registration (32 bytes), zero where there is none."""
         return bytes(self._view("captureHash", album, uid, block=block))
+
+    def capture_batch(self, album: bytes, root: bytes, *, block: int | str = "latest") -> CaptureBatchView:
+        """A batch of captures by the root of its Merkle tree (32 bytes); count 0 where there is none."""
+        return CaptureBatchView(*self._view("captureBatch", album, root, block=block))
+
+    def verify_capture(
+        self,
+        album: bytes,
+        root: bytes,
+        uid: bytes,
+        digest: bytes,
+        key_commit: bytes,
+        slot: int,
+        proof: Sequence[bytes],
+        *,
+        block: int | str = "latest",
+    ) -> bool:
+        """Whether a registered batch holds the capture; `proof` are the siblings (32 bytes each) from the leaf up."""
+        values = (album, root, uid, digest, key_commit, slot, list(proof))
+        return bool(self._view("verifyCapture", *values, block=block))
+
+    def nonce_used(self, wallet: str, nonce: int, *, block: int | str = "latest") -> bool:
+        """Whether a signed call of the wallet with this nonce was made, or cancelled."""
+        return bool(self._view("nonceUsed", wallet, nonce, block=block))
 
     def grant_state(self, grant: bytes, *, block: int | str = "latest") -> GrantView:
         """State of a grant; status NONE where there is no such grant."""
