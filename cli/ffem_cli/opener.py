@@ -54,7 +54,7 @@ def make_plan(recipient: Recipient, event: CaptureRegistered, sealed: Sequence[i
     `sealed` are the faces that keys open. Raises Refused or NotForMe, saying why, where nothing opens.
     """
     from ffem_chain.chain.types import GrantStatus
-    from ffem_chain.keys.grants import LEVEL_FACE, Scope
+    from ffem_chain.keys.scope import LEVEL_FACE, Scope
     from ffem_chain.roles.records import covers
 
     wanted = list(sealed) if face is None else [face]

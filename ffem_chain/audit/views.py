@@ -16,7 +16,7 @@ from ffem_chain.audit.model import Anomaly, Report
 from ffem_chain.chain.events import CaptureRegistered
 from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import FormatError, InputError, Refused
-from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.ledger import Ledger
 from ffem_chain.roles.records import covers, describe

@@ -3,7 +3,8 @@
 The envelope to the recipient holds X = K xor pad, where pad comes from a random r that is shared among the keepers. The
 scope (what K opens) is masked under X; its salted commitment is public and part of every context. A direct grant has no
 pad: its envelope holds K and 32 random bytes, and the scope is masked under those, so that others who hold K cannot
-recognise it. docs/KEYS.md has the layout of the payload, contracts/src/IKeyRegistry.sol the steps of a release.
+recognise it. A grant of a range of time has a K of its own, under which the keys of the range's nodes are wrapped
+(`ranges.py`). docs/KEYS.md has the layout of the payload, contracts/src/IKeyRegistry.sol the steps of a release.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 
 from ffem_chain.errors import FormatError, Pending, Tampered
 from ffem_chain.keys import shamir
+from ffem_chain.keys.ranges import WRAPPED_LENGTHS, NodeKey, check_wrapped, unwrap_nodes, wrap_nodes
+from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_NODE, LEVEL_RANGE, SCOPE_LENGTH, Scope
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import (
     ENVELOPE_OVERHEAD,
@@ -24,62 +27,11 @@ from ffem_chain.keys.suites import (
     open_envelope,
     seal,
 )
-from ffem_chain.keys.tree import SLOT_DEPTH, hkdf
+from ffem_chain.keys.tree import SLOT_DEPTH, Node, hkdf
 
-LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE = 1, 2, 3, 4
-SCOPE_LENGTH = 43
-PAYLOAD_VERSION = 1
+PAYLOAD_VERSION, RANGE_VERSION = 1, 2
 _SECRET = 32
 _KEEPER_HEAD = 4 + 32
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a key opens. Fields that a level does not use are zero.
-
-    `level` one of LEVEL_*; `epoch` from 1; `slot` the minute; `uid` of the capture (32 bytes); `face` its index. For
-    LEVEL_NODE, `slot` is the first slot below the node and `face` the node's depth, 1 to 32.
-    """
-
-    level: int
-    epoch: int = 0
-    slot: int = 0
-    uid: bytes = bytes(32)
-    face: int = 0
-
-    def __post_init__(self) -> None:
-        if self.level not in (LEVEL_EPOCH, LEVEL_NODE, LEVEL_CAPTURE, LEVEL_FACE):
-            raise FormatError(f"unknown level {self.level} of a grant's scope")
-        if not 1 <= self.epoch < 1 << 32 or not 0 <= self.slot < 1 << 32 or not 0 <= self.face < 1 << 16:
-            raise FormatError("a number in a grant's scope is out of range")
-        unused = {
-            LEVEL_EPOCH: self.slot == 0 and self.face == 0 and not any(self.uid),
-            LEVEL_NODE: 1 <= self.face <= SLOT_DEPTH
-            and not self.slot & ((1 << (SLOT_DEPTH - self.face)) - 1)
-            and not any(self.uid),
-            LEVEL_CAPTURE: self.face == 0,
-            LEVEL_FACE: True,
-        }
-        if len(self.uid) != 32 or not unused[self.level]:
-            raise FormatError("a grant's scope is not in its canonical form")
-
-    def pack(self) -> bytes:
-        """43 bytes: level 1 ‖ epoch 4 ‖ slot 4 ‖ uid 32 ‖ face 2."""
-        return (
-            bytes([self.level])
-            + self.epoch.to_bytes(4, "big")
-            + self.slot.to_bytes(4, "big")
-            + self.uid
-            + self.face.to_bytes(2, "big")
-        )
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Scope:
-        """Inverse of `pack`; FormatError for anything that `pack` does not give."""
-        if len(data) != SCOPE_LENGTH:
-            raise FormatError(f"a scope has {SCOPE_LENGTH} bytes, not {len(data)}")
-        number = int.from_bytes
-        return cls(data[0], number(data[1:5], "big"), number(data[5:9], "big"), data[9:41], number(data[41:], "big"))
 
 
 @dataclass(frozen=True)
@@ -130,11 +82,12 @@ class SealedShare:
 
 @dataclass(frozen=True)
 class Payload:
-    """A parsed payload."""
+    """A parsed payload. `wrapped`: the keys of a range's nodes (version 2), empty otherwise."""
 
     envelope: bytes
     masked_scope: bytes
     shares: tuple[SealedShare, ...]
+    wrapped: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -147,10 +100,20 @@ class BuiltGrant:
 
 @dataclass(frozen=True)
 class OpenedGrant:
-    """A grant opened by its recipient: what for, and the key."""
+    """A grant opened by its recipient: what for, and the key. `nodes`: those of a range, in order."""
 
     scope: Scope
     key: Secret
+    nodes: tuple[NodeKey, ...] = ()
+
+    def node_above(self, slot: int) -> NodeKey | None:
+        """The node below which `slot` lies; None where the grant holds none."""
+        if self.scope.level == LEVEL_EPOCH:
+            return NodeKey(Node(0, 0), self.key)
+        if self.scope.level == LEVEL_NODE:
+            found = NodeKey(Node(self.scope.face, self.scope.slot >> (SLOT_DEPTH - self.scope.face)), self.key)
+            return found if found.node.first <= slot <= found.node.last else None
+        return next((one for one in self.nodes if one.node.first <= slot <= one.node.last), None)
 
 
 def _xor(a: bytes, b: bytes) -> bytes:
@@ -191,6 +154,31 @@ def build_grant(
     key: Secret, scope: Scope, ctx: GrantContext, recipient_public: bytes, keepers: Sequence[KeeperKey]
 ) -> BuiltGrant:
     """Seals the 32-byte `key` for a recipient; every call draws a fresh pad. FormatError for a bad public key."""
+    if scope.level == LEVEL_RANGE:
+        raise ValueError("a range has several keys: build_range_grant")
+    return _build(PAYLOAD_VERSION, key, scope, ctx, recipient_public, keepers, b"")
+
+
+def build_range_grant(
+    node_keys: Sequence[Secret], scope: Scope, ctx: GrantContext, recipient_public: bytes, keepers: Sequence[KeeperKey]
+) -> BuiltGrant:
+    """Like `build_grant`, for a range: `node_keys` are those of `tree.cover` of its span, in that order."""
+    if scope.level != LEVEL_RANGE:
+        raise ValueError("only a range has several keys")
+    k = Secret.random(_SECRET)
+    wrapped = wrap_nodes(k, node_keys, scope, ctx.pack())
+    return _build(RANGE_VERSION, k, scope, ctx, recipient_public, keepers, wrapped)
+
+
+def _build(
+    version: int,
+    key: Secret,
+    scope: Scope,
+    ctx: GrantContext,
+    recipient_public: bytes,
+    keepers: Sequence[KeeperKey],
+    wrapped: bytes,
+) -> BuiltGrant:
     if len(keepers) != ctx.keepers or len(key) != _SECRET:
         raise ValueError("the context names another number of keepers, or the key has not 32 bytes")
     packed = scope.pack()
@@ -199,7 +187,7 @@ def build_grant(
     x = k + r.to_secret_bytes() if ctx.direct else _xor(k, _pad(r, ctx, packed))
     scope_commit = _commit(x, ctx, packed)
     parts = [
-        bytes([PAYLOAD_VERSION]),
+        bytes([version]),
         seal(ctx.suite, recipient_public, x, _grant_info(ctx, scope_commit)),
         _mask(x, ctx, packed),
     ]
@@ -211,24 +199,29 @@ def build_grant(
             share_digest(ctx.grant, index, share),
             seal(ctx.suite, keeper.public, share, info),
         ]
-    return BuiltGrant(b"".join(parts), scope_commit)
+    return BuiltGrant(b"".join([*parts, wrapped]), scope_commit)
 
 
 def parse_payload(payload: bytes, suite: int, keepers: int) -> Payload:
-    """Splits a payload; its length follows from the suite and the number of keepers. FormatError otherwise."""
+    """Splits a payload; its length follows from the suite, the number of keepers and, for a range, one of three lengths
+    of wrapped keys. FormatError otherwise."""
     overhead = ENVELOPE_OVERHEAD[check_suite(suite)]
     envelope_length = overhead + (_SECRET if keepers else 2 * _SECRET)
     share_length = _KEEPER_HEAD + overhead + _SECRET
     head = 1 + envelope_length + SCOPE_LENGTH
-    if len(payload) != head + keepers * share_length:
-        raise FormatError(f"the grant's payload has {len(payload)} bytes, not {head + keepers * share_length}")
-    if payload[0] != PAYLOAD_VERSION:
-        raise FormatError(f"unknown version {payload[0]} of a grant's payload")
+    end = head + keepers * share_length
+    version = payload[0] if payload else 0
+    if version not in (PAYLOAD_VERSION, RANGE_VERSION):
+        raise FormatError(f"unknown version {version} of a grant's payload")
+    lengths = [end] if version == PAYLOAD_VERSION else [end + wrapped for wrapped in WRAPPED_LENGTHS]
+    if len(payload) not in lengths:
+        raise FormatError(f"the grant's payload has {len(payload)} bytes, not {' or '.join(map(str, lengths))}")
     shares = []
-    for at in range(head, len(payload), share_length):
-        version, digest = int.from_bytes(payload[at : at + 4], "big"), payload[at + 4 : at + _KEEPER_HEAD]
-        shares.append(SealedShare(version, digest, payload[at + _KEEPER_HEAD : at + share_length]))
-    return Payload(payload[1 : 1 + envelope_length], payload[1 + envelope_length : head], tuple(shares))
+    for at in range(head, end, share_length):
+        key_version, digest = int.from_bytes(payload[at : at + 4], "big"), payload[at + 4 : at + _KEEPER_HEAD]
+        shares.append(SealedShare(key_version, digest, payload[at + _KEEPER_HEAD : at + share_length]))
+    masked = payload[1 + envelope_length : head]
+    return Payload(payload[1 : 1 + envelope_length], masked, tuple(shares), payload[end:])
 
 
 def _sealed_share(payload: Payload, index: int) -> SealedShare:
@@ -298,7 +291,15 @@ def _open_scope(private: PrivateKey, payload: Payload, ctx: GrantContext, commit
     packed = _mask(x, ctx, payload.masked_scope)
     if not hmac.compare_digest(_commit(x, ctx, packed), commit):
         raise Tampered("the grant's scope does not match its commitment")
-    return x, Scope.unpack(packed)
+    scope = Scope.unpack(packed)
+    if (scope.level == LEVEL_RANGE) != bool(payload.wrapped):
+        raise FormatError(
+            "the version of the grant's payload is not that of its scope",
+            "the owner made a wrong grant: ask for a new one",
+        )
+    if payload.wrapped:
+        check_wrapped(payload.wrapped, scope)
+    return x, scope
 
 
 def read_scope(private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes) -> Scope:
@@ -315,14 +316,18 @@ def open_grant(
 ) -> OpenedGrant:
     """Key and scope from the envelope and the shares of a threshold of keepers (by index; none where direct).
 
-    Every share is checked against its digest. Pending where too few are given. Whether K is the key that the owner
-    committed to is for the caller to check (`tree.key_commit`).
+    Every share is checked against its digest. Pending where too few are given; Tampered where a range's keys are not
+    under K. Whether a key is the one that the owner committed to is for the caller to check (`tree.key_commit`).
     """
     x, scope = _open_scope(private, payload, ctx, scope_commit)
     if ctx.direct:
-        return OpenedGrant(scope, Secret(x[:_SECRET]))
+        return _opened(Secret(x[:_SECRET]), scope, payload, ctx)
     if len(shares) < ctx.threshold:
         raise Pending(f"{len(shares)} of the {ctx.threshold} keepers that are needed have answered")
     checked = {index: _check_share(payload, ctx, index, share) for index, share in shares.items()}
     r = shamir.combine(checked, ctx.threshold)
-    return OpenedGrant(scope, Secret(_xor(x, _pad(r, ctx, scope.pack()))))
+    return _opened(Secret(_xor(x, _pad(r, ctx, scope.pack()))), scope, payload, ctx)
+
+
+def _opened(k: Secret, scope: Scope, payload: Payload, ctx: GrantContext) -> OpenedGrant:
+    return OpenedGrant(scope, k, unwrap_nodes(k, payload.wrapped, scope, ctx.pack()) if payload.wrapped else ())

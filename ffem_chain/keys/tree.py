@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ffem_chain.keys.secret import Secret
 
 SLOT_DEPTH = 32
+LAST_SLOT = (1 << SLOT_DEPTH) - 1
 SLOT_SECONDS = 60
 LEVELS = ("epoch", "node", "capture", "face")
 
@@ -85,12 +86,56 @@ def slot_node(parent: Secret, ctx: TreeContext, bit: int, depth: int, prefix: in
 
 def derive_slot_key(node: Secret, depth: int, prefix: int, ctx: TreeContext, slot: int) -> Secret:
     """Key of the leaf `slot` (uint32) below the node (`depth`, `prefix`). ValueError where it is not below."""
-    if not 0 <= slot < 1 << SLOT_DEPTH or not 0 <= depth <= SLOT_DEPTH or slot >> (SLOT_DEPTH - depth) != prefix:
+    if not 0 <= slot <= LAST_SLOT or not 0 <= depth <= SLOT_DEPTH or slot >> (SLOT_DEPTH - depth) != prefix:
         raise ValueError(f"slot {slot} is not below node ({depth}, {prefix})")
     for level in range(depth, SLOT_DEPTH):
         bit = slot >> (SLOT_DEPTH - 1 - level) & 1
         node = slot_node(node, ctx, bit, level, slot >> (SLOT_DEPTH - level))
     return node
+
+
+@dataclass(frozen=True)
+class Node:
+    """A place in the slot tree: `depth` 0 (the root) to 32 (a leaf), `prefix` the first `depth` bits of its slots."""
+
+    depth: int
+    prefix: int
+
+    @property
+    def first(self) -> int:
+        """First slot below it."""
+        return self.prefix << (SLOT_DEPTH - self.depth)
+
+    @property
+    def last(self) -> int:
+        """Last slot below it."""
+        return self.first + (1 << (SLOT_DEPTH - self.depth)) - 1
+
+
+def cover(first: int, last: int) -> list[Node]:
+    """The fewest nodes below which lie the slots `first` to `last` (uint32, both included) and no others, in order.
+
+    At most 62, and at most 2 log2(slots) for two slots or more; they are unique. ValueError where there is no such
+    range.
+    """
+    if not 0 <= first <= last <= LAST_SLOT:
+        raise ValueError(f"no range of slots from {first} to {last}")
+    nodes = []
+    while first <= last:
+        # as high as the first slot is the leftmost below it and the last one is not passed
+        height = min((first & -first).bit_length() - 1 if first else SLOT_DEPTH, (last - first + 1).bit_length() - 1)
+        nodes.append(Node(SLOT_DEPTH - height, first >> height))
+        first += 1 << height
+    return nodes
+
+
+def node_key(epoch_secret: Secret, ctx: TreeContext, node: Node) -> Secret:
+    """Key of a node from the epoch's secret; the root's is that secret."""
+    key = epoch_secret
+    for depth in range(node.depth):
+        below = node.prefix >> (node.depth - 1 - depth)
+        key = slot_node(key, ctx, below & 1, depth, below >> 1)
+    return key
 
 
 def slot_key(epoch_secret: Secret, ctx: TreeContext, slot: int) -> Secret:

@@ -73,6 +73,7 @@ def tree_vectors(_: Recorded) -> Json:
     capture = tree.capture_key(node, ctx, slot, uid)
     face = tree.face_key(capture, face_ctx)
     keys = {"epoch": Secret(secret), "node": node, "capture": capture, "face": face}
+    ranges = ((slot, slot), (slot, slot + 1439), (slot, tree.LAST_SLOT))
     return {
         "epoch_secret": secret.hex(),
         "album_salt": salt.hex(),
@@ -85,6 +86,17 @@ def tree_vectors(_: Recorded) -> Json:
         "nodes": nodes,
         "slot_keys": [
             {"slot": s, "key": shown(tree.slot_key(Secret(secret), ctx, s))} for s in (0, 1, slot, (1 << 32) - 1)
+        ],
+        "covers": [
+            {
+                "first": first,
+                "last": last,
+                "nodes": [
+                    {"depth": one.depth, "prefix": one.prefix, "key": shown(tree.node_key(Secret(secret), ctx, one))}
+                    for one in tree.cover(first, last)
+                ],
+            }
+            for first, last in ranges
         ],
         "capture_key": shown(capture),
         "face_key": shown(face),

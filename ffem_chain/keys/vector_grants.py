@@ -6,18 +6,23 @@ from functools import partial
 from typing import Any
 
 from ffem_chain.keys import grants
+from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_FACE, LEVEL_RANGE, Scope
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.suites import PrivateKey
+from ffem_chain.keys.suites import ENVELOPE_OVERHEAD, PrivateKey
+from ffem_chain.keys.tree import cover
 from ffem_chain.keys.vector_cases import SUITES, Json, Recorded, change, fixed, private_key, shown
 
 KEEPERS = ((0, 0), (1, 1), (2, 3))
 SEQ = 2
 
 
-class _Case:
-    """The fixed inputs of one grant."""
+RANGES = ((1, 0, 0), (1, 1, 1), (2, 2, 3))
 
-    def __init__(self, suite: int, threshold: int, count: int) -> None:
+
+class _Case:
+    """The fixed inputs of one grant; `spans` for one of a range."""
+
+    def __init__(self, suite: int, threshold: int, count: int, spans: bool) -> None:
         ids = {name: fixed(f"grant/{name}") for name in ("deployment", "album", "grant")}
         self.ctx = grants.GrantContext(
             **ids,
@@ -27,9 +32,12 @@ class _Case:
             threshold=threshold,
             keepers=count,
         )
-        level = grants.LEVEL_FACE if count else grants.LEVEL_CAPTURE
-        self.scope = grants.Scope(level, 3, 29_400_123, fixed("tree/uid"), 7 if count else 0)
-        self.key = Secret(fixed("grant/key"))
+        level = LEVEL_FACE if count else LEVEL_CAPTURE
+        self.scope = Scope(level, 3, 29_400_123, fixed("tree/uid"), 7 if count else 0)
+        self.key, self.nodes = Secret(fixed("grant/key")), list[Secret]()
+        if spans:
+            self.scope = Scope(LEVEL_RANGE, 3, 29_400_123, last=29_401_562)
+            self.nodes = [Secret(fixed(f"grant/node{i}")) for i in range(len(cover(*self.scope.span)))]
         self.recipient, self.request = private_key("grant/recipient", suite), private_key("grant/request", suite)
         self.private = [private_key(f"grant/keeper{i}", suite) for i in range(count)]
         self.keepers = [
@@ -37,15 +45,20 @@ class _Case:
         ]
 
     def build(self) -> list[str]:
-        built = grants.build_grant(self.key, self.scope, self.ctx, self.recipient.public, self.keepers)
+        to = self.scope, self.ctx, self.recipient.public, self.keepers
+        built = grants.build_range_grant(self.nodes, *to) if self.nodes else grants.build_grant(self.key, *to)
         return [built.scope_commit.hex(), built.payload.hex()]
 
-    def opens(self, sealed: list[str]) -> bool:
+    def open(self, sealed: list[str]) -> grants.OpenedGrant:
         commit, data = map(bytes.fromhex, sealed)
         payload = grants.parse_payload(data, self.ctx.suite, self.ctx.keepers)
         shares = {i: self.share(payload, commit, i) for i in range(self.ctx.threshold)}
-        opened = grants.open_grant(self.recipient, payload, self.ctx, commit, shares)
-        return opened == grants.OpenedGrant(self.scope, self.key)
+        return grants.open_grant(self.recipient, payload, self.ctx, commit, shares)
+
+    def opens(self, sealed: list[str]) -> bool:
+        opened = self.open(sealed)
+        keys = [one.key for one in opened.nodes]
+        return opened.scope == self.scope and (keys == self.nodes if self.nodes else opened.key == self.key)
 
     def share(self, payload: grants.Payload, commit: bytes, index: int) -> Secret:
         keeper = self.keepers[index]
@@ -56,8 +69,8 @@ def _wallet(private: PrivateKey, public: bytes) -> Json:
     return {"private": private.to_secret_bytes().hex(), "public": public.hex()}
 
 
-def _case(recorded: Recorded, number: int, suite: int, threshold: int, count: int) -> Json:
-    case = _Case(suite, threshold, count)
+def _case(recorded: Recorded, number: int, suite: int, threshold: int, count: int, spans: bool) -> Json:
+    case = _Case(suite, threshold, count, spans)
     ctx, place = case.ctx, ("cases", number)
     commit, data = recorded.keep((*place, "sealed"), case.build, case.opens)
     payload = grants.parse_payload(bytes.fromhex(data), suite, count)
@@ -88,7 +101,8 @@ def _case(recorded: Recorded, number: int, suite: int, threshold: int, count: in
         },
         "packed_context": ctx.pack().hex(),
         "scope": case.scope.pack().hex(),
-        "key": shown(case.key),
+        "key": shown(case.open([commit, data]).key),
+        "nodes": [shown(key) for key in case.nodes],
         "recipient": _wallet(case.recipient, case.recipient.public),
         "keeper_keys": [
             {**_wallet(private, keeper.public), "address": keeper.address.hex(), "version": keeper.version}
@@ -99,7 +113,7 @@ def _case(recorded: Recorded, number: int, suite: int, threshold: int, count: in
         "shares": [shown(share) for share in shares],
         "share_digests": [part.digest.hex() for part in payload.shares],
         "releases": releases,
-        "failures": _failures(suite, count, bytes.fromhex(data)),
+        "failures": [*_failures(suite, count, bytes.fromhex(data)), *(_of_a_range(data) if spans else ())],
     }
 
 
@@ -127,7 +141,8 @@ def _failures(suite: int, count: int, payload: bytes) -> list[Json]:
         *_moved("grant"),
     ]
     if not count:
-        return [*found, change("a flipped bit in the masked scope", "Tampered", "payload", "flip", last, "grant")]
+        masked = ENVELOPE_OVERHEAD[suite] + 65
+        return [*found, change("a flipped bit in the masked scope", "Tampered", "payload", "flip", masked, "grant")]
     found += [
         *_moved("share"),
         *_moved("release"),
@@ -146,7 +161,20 @@ def _failures(suite: int, count: int, payload: bytes) -> list[Json]:
     return found
 
 
+def _of_a_range(payload: str) -> list[Json]:
+    end = len(payload) // 2
+    return [
+        change("a flipped bit in the wrapped keys", "Tampered", "payload", "flip", end - 528, "grant"),
+        change("a flipped bit in their tag", "Tampered", "payload", "flip", end - 1, "grant"),
+        change("the wrapped keys cut off", "FormatError", "payload", "cut", end - 528, "grant"),
+        change("as many as a longer range has", "FormatError", "payload", "set", payload + "00" * 512, "grant"),
+        change("version 1 with wrapped keys", "FormatError", "payload", "set", "01" + payload[2:], "grant"),
+        change("version 1 without them", "FormatError", "payload", "set", "01" + payload[2 : 2 * (end - 528)], "grant"),
+    ]
+
+
 def grant_vectors(recorded: Recorded) -> Json:
-    """Payload, shares and releases of a grant, for every suite, direct and through keepers."""
-    kinds = [(suite, *keepers) for suite in SUITES for keepers in KEEPERS]
+    """Payload, shares and releases of a grant, for every suite, direct and through keepers, and of ranges."""
+    kinds = [(suite, *keepers, False) for suite in SUITES for keepers in KEEPERS]
+    kinds += [(*kind, True) for kind in RANGES]
     return {"cases": [_case(recorded, number, *kind) for number, kind in enumerate(kinds)]}

@@ -13,15 +13,8 @@ from datetime import datetime
 
 from ffem_chain.chain.types import GrantParams, GrantStatus, grant_id
 from ffem_chain.errors import InputError, Refused
-from ffem_chain.keys.grants import (
-    LEVEL_CAPTURE,
-    LEVEL_EPOCH,
-    LEVEL_FACE,
-    GrantContext,
-    KeeperKey,
-    Scope,
-    build_grant,
-)
+from ffem_chain.keys.grants import GrantContext, KeeperKey, build_grant
+from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, Scope
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1, XWING
 from ffem_chain.roles.archive import Archive

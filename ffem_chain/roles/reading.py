@@ -8,14 +8,16 @@ import hmac
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from ffem_chain.capture.model import Capture, Manifest
+from ffem_chain.capture.model import Capture
 from ffem_chain.chain.events import AlbumCreated, CaptureRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import album_id
 from ffem_chain.errors import NotForMe, Refused, Tampered
 from ffem_chain.keys import tree
-from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, OpenedGrant
+from ffem_chain.keys.grants import OpenedGrant
+from ffem_chain.keys.scope import LEVEL_FACE, Scope
 from ffem_chain.keys.secret import Secret
+from ffem_chain.roles.records import covers
 from ffem_chain.stores.base import Store
 from ffem_chain.stores.cid import cid_of_digest
 
@@ -82,33 +84,31 @@ def opened_face_key(opened: OpenedGrant, capture: Capture, index: int) -> Secret
     Raises NotForMe where the grant does not cover the face, Tampered where the owner granted a wrong key,
     FormatError where there is no such face or it was covered for ever.
     """
-    manifest, scope, key = capture.manifest, opened.scope, opened.key
-    if not grant_covers(opened, manifest, index):
-        raise NotForMe(f"this grant does not cover face {index} of capture {manifest.uid.hex()[:16]}")
+    manifest, key = capture.manifest, opened.key
+    level = LEVEL_FACE
+    uid, slot = manifest.uid, manifest.slot
+    if not covers(opened.scope, Scope(level, epoch=manifest.epoch, slot=slot, uid=uid, face=index)):
+        raise NotForMe(f"this grant does not cover face {index} of capture {uid.hex()[:16]}")
     face = capture.face(index)
-    if scope.level == LEVEL_EPOCH:
-        slot_key = tree.slot_key(key, manifest.tree, manifest.slot)
-        key = tree.capture_key(slot_key, manifest.tree, manifest.slot, manifest.uid)
-    if scope.level in (LEVEL_EPOCH, LEVEL_CAPTURE):
-        _check_commit(key, "capture", manifest.key_commit)
-        key = tree.face_key(key, manifest.face_context(index))
+    if opened.scope.level == level:
+        _check_commit(key, "face", face.commit)
+        return key
+    where = ""
+    above = opened.node_above(slot)
+    if above is not None:
+        node = above.node
+        slot_key = tree.derive_slot_key(above.key, node.depth, node.prefix, manifest.tree, slot)
+        key = tree.capture_key(slot_key, manifest.tree, slot, uid)
+        where = f" (node of depth {node.depth} of the slot tree, slots {node.first} to {node.last})"
+    _check_commit(key, "capture", manifest.key_commit, where)
+    key = tree.face_key(key, manifest.face_context(index))
     _check_commit(key, "face", face.commit)
     return key
 
 
-def _check_commit(key: Secret, level: str, commit: bytes) -> None:
+def _check_commit(key: Secret, level: str, commit: bytes, where: str = "") -> None:
     if not hmac.compare_digest(tree.key_commit(key, level), commit):
         raise Tampered(
-            f"the granted key does not match the commitment of the {level}",
+            f"the granted key{where} does not match the commitment of the {level}",
             "the owner granted a wrong key: ask for a new grant",
         )
-
-
-def grant_covers(opened: OpenedGrant, manifest: Manifest, index: int) -> bool:
-    """Whether an opened grant of the manifest's album derives the key of face `index`."""
-    scope = opened.scope
-    if scope.level == LEVEL_EPOCH:
-        return scope.epoch == manifest.epoch
-    if scope.uid != manifest.uid:
-        return False
-    return scope.level == LEVEL_CAPTURE or (scope.level == LEVEL_FACE and scope.face == index)

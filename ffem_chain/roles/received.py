@@ -10,7 +10,8 @@ from ffem_chain.chain.events import GrantCreated
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Refused, Tampered
-from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_FACE, Payload, Scope, parse_payload, read_scope
+from ffem_chain.keys.grants import Payload, parse_payload, read_scope
+from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_FACE, Scope
 from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
 from ffem_chain.labels import DIRECT_LABEL

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from ffem_chain.keys.grants import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, LEVEL_NODE, Scope
+from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_FACE, Scope
+from ffem_chain.keys.tree import LAST_SLOT, SLOT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def grant_to_vault(record: GrantRecord) -> dict[str, Any]:
     return {
         "album": record.album_id,
         "salt": record.salt,
-        "scope": [scope.level, scope.epoch, scope.slot, scope.uid, scope.face],
+        "scope": scope.pack(),
         "recipient": record.recipient,
         "key_version": record.key_version,
         "suite": record.suite,
@@ -84,12 +86,13 @@ def grant_to_vault(record: GrantRecord) -> dict[str, Any]:
 
 def grant_from_vault(grant: str, entry: dict[str, Any]) -> GrantRecord:
     """Grant of a vault value; `grant` is the id in hex."""
-    level, epoch, slot, uid, face = entry["scope"]
+    scope = entry["scope"]
     return GrantRecord(
         grant_id=bytes.fromhex(grant),
         album_id=entry["album"],
         salt=entry["salt"],
-        scope=Scope(level, epoch, slot, uid, face),
+        # vaults of before payload version 2 hold the fields
+        scope=Scope.unpack(scope) if isinstance(scope, bytes) else Scope(*scope),
         recipient=entry["recipient"],
         key_version=entry["key_version"],
         suite=entry["suite"],
@@ -101,20 +104,40 @@ def grant_from_vault(grant: str, entry: dict[str, Any]) -> GrantRecord:
 
 
 def covers(outer: Scope, inner: Scope) -> bool:
-    """Whether whoever opens `outer` can derive the key of `inner` (same album): epoch ⊃ capture ⊃ face."""
-    if outer.level == LEVEL_EPOCH:
-        return outer.epoch == inner.epoch
-    if outer.level == LEVEL_CAPTURE:
-        return inner.level in (LEVEL_CAPTURE, LEVEL_FACE) and outer.uid == inner.uid
-    return outer.level == LEVEL_FACE and outer == inner
+    """Whether whoever opens `outer` can derive the key of `inner` (same album): epoch ⊃ range ⊃ capture ⊃ face."""
+    if outer.many:
+        (first, last), (low, high) = outer.span, inner.span
+        return outer.epoch == inner.epoch and first <= low and high <= last
+    if inner.many or outer.uid != inner.uid:
+        return False
+    return outer.level != LEVEL_FACE or outer == inner
+
+
+def overlaps(one: Scope, other: Scope) -> bool:
+    """Whether there is something that both open (same album)."""
+    if one.many and other.many:
+        (first, last), (low, high) = one.span, other.span
+        return one.epoch == other.epoch and first <= high and low <= last
+    return covers(one, other) or covers(other, one)
 
 
 def describe(scope: Scope) -> str:
     """A scope in words."""
     if scope.level == LEVEL_EPOCH:
         return f"all captures of epoch {scope.epoch}"
-    if scope.level == LEVEL_NODE:
-        return f"a range of time of epoch {scope.epoch}"
+    if scope.many:
+        first, last = scope.span
+        begin = f" from {_moment(first)}" if first else ""
+        end = f" until {_moment(last + 1)}" if last < LAST_SLOT else ""
+        return f"captures of epoch {scope.epoch}{begin}{end} UTC"
     if scope.level == LEVEL_FACE:
         return f"face {scope.face} of capture {scope.uid.hex()[:16]}"
     return f"capture {scope.uid.hex()[:16]}"
+
+
+def _moment(slot: int) -> str:
+    """The first moment of a slot. The last slots are of years that the calendar here does not have."""
+    try:
+        return datetime.fromtimestamp(slot * SLOT_SECONDS, UTC).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return f"slot {slot}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ffem_chain.chain.events import GrantCreated, GrantOpened, GrantRevoked
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import InputError, Refused
-from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import GrantRecord, covers, describe

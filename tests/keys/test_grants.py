@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Pending, Tampered
 from ffem_chain.keys import grants
 from ffem_chain.keys.grants import (
-    LEVEL_CAPTURE,
-    LEVEL_EPOCH,
-    LEVEL_FACE,
-    LEVEL_NODE,
     GrantContext,
     KeeperKey,
-    Scope,
     build_grant,
     open_grant,
     open_keeper_share,
@@ -29,6 +24,15 @@ from ffem_chain.keys.grants import (
     parse_request_key,
     read_scope,
     seal_release,
+)
+from ffem_chain.keys.scope import (
+    LEVEL_CAPTURE,
+    LEVEL_EPOCH,
+    LEVEL_FACE,
+    LEVEL_NODE,
+    LEVEL_RANGE,
+    SCOPE_LENGTH,
+    Scope,
 )
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1, XWING, PrivateKey
@@ -203,8 +207,8 @@ def test_a_payload_is_not_read_as_one_of_another_kind() -> None:
 
 def test_unknown_versions_and_suites() -> None:
     made = scene((SECP256K1, 1, 1))
-    with pytest.raises(FormatError, match="unknown version 2"):
-        parse_payload(b"\x02" + made.built.payload[1:], SECP256K1, 1)
+    with pytest.raises(FormatError, match="unknown version 3"):
+        parse_payload(b"\x03" + made.built.payload[1:], SECP256K1, 1)
     with pytest.raises(FormatError, match="unknown suite 3"):
         parse_payload(made.built.payload, 3, 1)
     for key in (b"", b"\x01", b"\x03" + bytes(33), b"\x01" + bytes(33), b"\x02" + bytes(1215)):
@@ -342,7 +346,7 @@ def test_other_holders_of_the_key_cannot_recognise_the_grant(kind: tuple[int, in
     made = scene(kind)
     key, ctx = made.key.to_secret_bytes(), made.ctx.pack()
     guess = hmac.digest(hkdf(key, "grant/scope-salt", ctx), made.scope.pack(), "sha256")
-    mask = hkdf(key, "grant/scope-mask", ctx, grants.SCOPE_LENGTH)
+    mask = hkdf(key, "grant/scope-mask", ctx, SCOPE_LENGTH)
     assert guess != made.built.scope_commit
     assert bytes(a ^ b for a, b in zip(mask, made.payload.masked_scope, strict=True)) != made.scope.pack()
 
@@ -360,25 +364,30 @@ def test_two_grants_of_the_same_thing_look_unrelated(kind: tuple[int, int, int])
 
 
 @given(
-    st.sampled_from([0, 1, 2, 3, 4, 5, 255]),
+    st.sampled_from([0, 1, 2, 3, 4, 5, 6, 255]),
     st.integers(-1, 1 << 32),
     st.one_of(st.integers(-1, 1 << 32), st.integers(0, 31).map(lambda i: 1 << i)),
     st.sampled_from([bytes(32), UID, b""]),
     st.one_of(st.integers(-1, 40), st.just(1 << 16)),
+    st.one_of(st.just(0), st.integers(-1, 1 << 32)),
 )
-def test_scopes_have_one_form(level: int, epoch: int, slot: int, uid: bytes, face: int) -> None:
+def test_scopes_have_one_form(level: int, epoch: int, slot: int, uid: bytes, face: int, last: int) -> None:
     try:
-        scope = Scope(level, epoch, slot, uid, face)
+        scope = Scope(level, epoch, slot, uid, face, last)
     except FormatError:
         return
     assert Scope.unpack(scope.pack()) == scope
-    assert len(scope.pack()) == grants.SCOPE_LENGTH
+    assert len(scope.pack()) == SCOPE_LENGTH
     if level == LEVEL_EPOCH:
         assert scope == Scope(LEVEL_EPOCH, epoch)
     if level == LEVEL_NODE:
         assert 1 <= face <= 32 and slot % (1 << (32 - face)) == 0 and not any(uid)
     if level == LEVEL_CAPTURE:
         assert face == 0
+    if level == LEVEL_RANGE:
+        assert slot <= last and (slot, last) != (0, (1 << 32) - 1) and not face and not any(uid)
+    else:
+        assert last == 0
 
 
 @given(st.binary(min_size=0, max_size=60))

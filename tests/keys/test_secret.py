@@ -14,6 +14,7 @@ import pytest
 
 from ffem_chain.errors import FfemError
 from ffem_chain.keys import grants, suites
+from ffem_chain.keys.scope import Scope
 from ffem_chain.keys.secret import Secret
 
 TEXT = b"a very secret key of 32 bytes...."[:32]
@@ -32,7 +33,7 @@ def test_no_way_of_printing_shows_it() -> None:
     secret = Secret(TEXT)
     ways = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret!a}", "%s %r" % (secret, secret)]  # noqa: UP031
     ways += [format(secret), repr([secret]), repr({"k": secret}), repr(Holder(secret))]
-    ways += [repr(suites.PrivateKey(1, secret)), repr(grants.OpenedGrant(grants.Scope(1, 1), secret))]
+    ways += [repr(suites.PrivateKey(1, secret)), repr(grants.OpenedGrant(Scope(1, 1), secret))]
     assert not any(_shown(way) for way in ways)
     assert "32" not in repr(secret)  # nor its length: it may be a passphrase
 

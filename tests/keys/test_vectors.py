@@ -82,6 +82,11 @@ def test_tree() -> None:
         assert slot == tree.slot_key(secret, ctx, v["slot"])
     for entry in v["slot_keys"]:
         assert tree.slot_key(secret, ctx, entry["slot"]).to_secret_bytes().hex() == entry["key"]
+    for entry in v["covers"]:
+        nodes = tree.cover(entry["first"], entry["last"])
+        assert [(one.depth, one.prefix) for one in nodes] == [(one["depth"], one["prefix"]) for one in entry["nodes"]]
+        keys = [tree.node_key(secret, ctx, one).to_secret_bytes().hex() for one in nodes]
+        assert keys == [one["key"] for one in entry["nodes"]]
     capture = tree.capture_key(tree.slot_key(secret, ctx, v["slot"]), ctx, v["slot"], uid)
     face = v["face"]
     context = tree.FaceContext(uid, face["index"], bytes.fromhex(face["model_id"]), face["rotation"], face["precision"])
@@ -201,7 +206,9 @@ class Reader:
 GRANTS = load("grants")["cases"]
 
 
-@pytest.mark.parametrize("case", GRANTS, ids=lambda c: f"suite{c['suite']}-{c['threshold']}of{c['keepers']}")
+@pytest.mark.parametrize(
+    "case", GRANTS, ids=lambda c: f"suite{c['suite']}-{c['threshold']}of{c['keepers']}-{len(c['nodes'])}"
+)
 def test_grants_open(case: dict[str, Any]) -> None:
     reader = Reader(case)
     assert reader.ctx.pack().hex() == case["packed_context"]
@@ -212,6 +219,7 @@ def test_grants_open(case: dict[str, Any]) -> None:
     opened = reader.grant()
     assert opened.scope.pack().hex() == case["scope"]
     assert opened.key.to_secret_bytes().hex() == case["key"]
+    assert [one.key.to_secret_bytes().hex() for one in opened.nodes] == case["nodes"]
 
 
 @pytest.mark.parametrize(("case", "failure"), failures("grants"))

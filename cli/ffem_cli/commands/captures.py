@@ -162,7 +162,7 @@ def _who_may_open(session: Session, event: CaptureRegistered, owner: str | None)
     `scope` None: a grant of the album whose scope is not public.
     """
     from ffem_chain.chain.events import GrantCreated
-    from ffem_chain.keys.grants import LEVEL_CAPTURE, Scope
+    from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
     from ffem_chain.roles.records import covers, describe
 
     registry, known = session.registry(), {}

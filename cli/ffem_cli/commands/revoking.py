@@ -61,7 +61,7 @@ def _revoke_capture(owner: Owner, record: CaptureRecord, wallet: str | None, fac
     if face is None:
         return owner.revoke_all(record.uid, wallet)
     from ffem_chain.chain.types import GrantStatus
-    from ffem_chain.keys.grants import LEVEL_FACE
+    from ffem_chain.keys.scope import LEVEL_FACE
     from ffem_chain.roles.keyring import checksum
 
     if face >= record.faces:
