@@ -12,7 +12,6 @@ loses a private key whose public half others may already seal to.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
@@ -22,7 +21,7 @@ from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import KeyStatus
 from ffem_chain.errors import InputError, NotForMe, Refused
 from ffem_chain.keys.suites import SECP256K1, PrivateKey
-from ffem_chain.keys.vault import Vault
+from ffem_chain.roles.recovery import RecoverableRing
 
 
 @dataclass(frozen=True)
@@ -58,29 +57,21 @@ def checksum(address: str) -> str:
     return checked
 
 
-class KeyRing:
-    """Encryption keys of `account`, private halves in `vault`, public halves on the chain."""
-
-    def __init__(self, registry: Registry, vault: Vault, account: LocalAccount) -> None:
-        self._registry = registry
-        self._vault = vault
-        self._account = account
-        self.wallet: str = account.address
-        self._deployment = registry.deployment_id.hex()
-
-    def _section(self, data: dict[str, Any]) -> dict[str, Any]:
-        ring: dict[str, Any] = data.setdefault("keyring", {})
-        section: dict[str, Any] = ring.setdefault(self._deployment, {"versions": {}, "pending": []})
-        return section
+class KeyRing(RecoverableRing):
+    """Encryption keys of `account`, private halves in `vault`, public halves on the chain, and copies of the private
+    halves for a recovery code where one is in use."""
 
     def register(self, suite: int = SECP256K1, *, wallet_key: bool = False) -> int:
         """Publish a new encryption key and return its version; an active one of that suite is retired by it.
 
         `wallet_key` uses the wallet's own signing key (suite 1 only): whoever gets one then has both.
+        Where a recovery code is in use, the copy for it is published next.
         """
         if wallet_key and suite != SECP256K1:
             raise InputError("only suite 1 can use the wallet's signing key")
         if wallet_key:
+            if not isinstance(self._account, LocalAccount):
+                raise InputError("the wallet's signing key is not here", "register a key of its own")
             private = PrivateKey.from_secret_bytes(SECP256K1, bytes(self._account.key))
         else:
             private = PrivateKey.generate(suite)
@@ -90,6 +81,7 @@ class KeyRing:
         receipt = self._registry.register_key(suite, private.public)
         version: int = next(e.version for e in receipt.events if isinstance(e, KeyRegistered))
         self._settle({private.public: version})
+        self.publish_recovery()
         return version
 
     def _settle(self, versions: dict[bytes, int]) -> None:
