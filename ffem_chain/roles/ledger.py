@@ -11,11 +11,12 @@ from ffem_chain.chain.events import (
     GrantCreated,
     GrantOpened,
     GrantRevoked,
+    GrantsBatched,
     ReleaseCommitted,
     ShareDelivered,
 )
 from ffem_chain.chain.registry import Registry
-from ffem_chain.chain.types import GrantStatus, GrantView, commit_leaf, first_head, next_head
+from ffem_chain.chain.types import GrantStatus, GrantView, batch_head, commit_leaf, first_head, next_head
 from ffem_chain.errors import Refused, Tampered
 from ffem_chain.keys.grants import GrantContext
 from ffem_chain.roles.keyring import address_bytes
@@ -56,12 +57,16 @@ class GrantLogs:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger(GrantLogs):
-    """All that the chain says of one grant. `keepers` and `threshold` are empty and 0 for a direct grant."""
+    """All that the chain says of one grant. `keepers` and `threshold` are empty and 0 for a direct grant.
+
+    `genesis`: the head before any commit, where it is not the grant's own but that of its batch.
+    """
 
     created: GrantCreated
     state: GrantView
     keepers: tuple[str, ...]
     threshold: int
+    genesis: bytes = b""
 
     @property
     def direct(self) -> bool:
@@ -102,13 +107,14 @@ class Ledger(GrantLogs):
         """Head before `commit` and the leaves after it, as `deliver` takes them."""
         position = self.commits.index(commit)
         leaves = [commit_leaf(c.seq, c.index, c.digest) for c in self.commits]
-        head = _first(self.created)
+        head = self.genesis or own_head(self.created)
         for leaf in leaves[:position]:
             head = next_head(head, leaf)
         return head, leaves[position + 1 :]
 
 
-def _first(created: GrantCreated) -> bytes:
+def own_head(created: GrantCreated) -> bytes:
+    """Head of a grant by itself before any commit (32 bytes)."""
     return first_head(
         created.grant_id,
         created.album,
@@ -119,12 +125,27 @@ def _first(created: GrantCreated) -> bytes:
     )
 
 
-def chain_head(created: GrantCreated, commits: list[ReleaseCommitted]) -> bytes:
+def chain_head(created: GrantCreated, commits: Sequence[ReleaseCommitted], genesis: bytes = b"") -> bytes:
     """Head of the hash chain over a grant's payload and its commits, as the contract stores it (32 bytes)."""
-    head = _first(created)
+    head = genesis or own_head(created)
     for commit in commits:
         head = next_head(head, commit_leaf(commit.seq, commit.index, commit.digest))
     return head
+
+
+def _genesis(registry: Registry, created: GrantCreated, batch: int) -> bytes:
+    """Head of a grant before any commit: of a batch, from the logs of all its grants. Empty where they are not all
+    there, or do not name this grant."""
+    if not batch:
+        return own_head(created)
+    album, block = created.album, created.block
+    batched = registry.events([GrantsBatched], album=album, batch=batch, from_block=block, to_block=block)
+    beside = registry.events([GrantCreated], album=album, from_block=block, to_block=block)
+    members = next((e.grant_ids for e in batched if isinstance(e, GrantsBatched)), ())
+    logged = {e.grant_id: e for e in beside if isinstance(e, GrantCreated)}
+    if created.grant_id not in members or any(member not in logged for member in members):
+        return b""
+    return batch_head([own_head(logged[member]) for member in members])
 
 
 def read_ledger(registry: Registry, grant: bytes) -> Ledger:
@@ -140,7 +161,8 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
             raise Refused(f"there is no grant {grant.hex()} on this deployment")
         created = next((e for e in events if isinstance(e, GrantCreated)), None)
         logs = GrantLogs.of(events)
-        if created is None or chain_head(created, logs.commits) != state.head:
+        genesis = b"" if created is None else _genesis(registry, created, state.batch)
+        if created is None or not genesis or chain_head(created, logs.commits, genesis) != state.head:
             continue
         if max(logs.requests, default=0) != state.seq:
             continue
@@ -153,7 +175,7 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         if state.keeper_set:
             pinned = registry.keeper_set(state.keeper_set)
             keepers, threshold = pinned.keepers, pinned.threshold
-        return Ledger(created=created, state=state, keepers=keepers, threshold=threshold, **vars(logs))
+        return Ledger(created=created, state=state, keepers=keepers, threshold=threshold, genesis=genesis, **vars(logs))
     raise Tampered(
         f"the logs of grant {grant.hex()} do not match the contract's state",
         "the RPC leaves out or alters logs; use another one",
