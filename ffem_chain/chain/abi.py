@@ -98,3 +98,20 @@ def decode_data(types: Sequence[str], data: bytes) -> list[Any]:
     if tail != len(data):
         raise ValueError("more or less data than the values need")
     return found
+
+
+def static_words(*values: bytes | int | str) -> bytes:
+    """The encoding of static values: 32-byte strings, unsigned numbers, addresses in hexadecimal.
+
+    Raises ValueError for strings of other lengths, OverflowError for numbers that are negative or beyond 256 bits.
+    """
+    words = []
+    for value in values:
+        if isinstance(value, int):
+            value = value.to_bytes(_WORD, "big")
+        elif isinstance(value, str):
+            value = bytes(12) + bytes.fromhex(value.removeprefix("0x"))
+        if len(value) != _WORD:
+            raise ValueError("a static value of the ABI has 32 bytes")
+        words.append(value)
+    return b"".join(words)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from eth_abi import encode
-from eth_utils import keccak, to_checksum_address
+from eth_hash.auto import keccak
+from eth_utils import to_checksum_address
+
+from ffem_chain.chain.abi import static_words
 
 
 class KeyStatus(IntEnum):
@@ -122,18 +124,17 @@ class CaptureBatchView:
 
 def album_id(owner: str, salt: bytes) -> bytes:
     """Id of the album that `owner` creates with `salt` (32 bytes)."""
-    return keccak(encode(["address", "bytes32"], [to_checksum_address(owner), salt]))
+    return keccak(static_words(to_checksum_address(owner), salt))
 
 
 def grant_id(album: bytes, salt: bytes) -> bytes:
     """Id of the grant of `album` with `salt` (32 bytes)."""
-    return keccak(encode(["bytes32", "bytes32"], [album, salt]))
+    return keccak(static_words(album, salt))
 
 
 def first_head(grant: bytes, album: bytes, scope_commit: bytes, key_version: int, suite: int, payload: bytes) -> bytes:
     """Head of a grant's hash chain before any commit (32 bytes)."""
-    kinds = ["bytes32", "bytes32", "bytes32", "uint32", "uint8", "bytes32"]
-    return keccak(encode(kinds, [grant, album, scope_commit, key_version, suite, keccak(payload)]))
+    return keccak(static_words(grant, album, scope_commit, key_version, suite, keccak(payload)))
 
 
 def batch_head(heads: Sequence[bytes]) -> bytes:
@@ -144,9 +145,9 @@ def batch_head(heads: Sequence[bytes]) -> bytes:
 
 def commit_leaf(seq: int, index: int, digest: bytes) -> bytes:
     """Leaf of one commit in a grant's hash chain (32 bytes)."""
-    return keccak(encode(["uint8", "uint8", "bytes32"], [seq, index, digest]))
+    return keccak(static_words(seq, index, digest))
 
 
 def next_head(head: bytes, leaf: bytes) -> bytes:
     """Head after a commit (32 bytes)."""
-    return keccak(encode(["bytes32", "bytes32"], [head, leaf]))
+    return keccak(static_words(head, leaf))
