@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,12 @@ def find_compiler() -> Path:
 _IMPORT = re.compile(r'^import [^"]*"([^"]+)";', re.MULTILINE)
 
 
-def read_sources(contracts: Path) -> dict[str, str]:
-    """Source unit name -> text: the contract's own sources, and what they import from pinned Node packages.
+def read_sources(contracts: Path, names: Sequence[str] = SOURCES) -> dict[str, str]:
+    """Source unit name -> text: the sources `names` in `contracts`, and what they import from pinned Node packages.
 
     Raises MissingExtra where a package is not installed.
     """
-    found = {name: (contracts / name).read_text() for name in SOURCES}
+    found = {name: (contracts / name).read_text() for name in names}
     todo = list(found)
     while todo:
         importer = todo.pop()
