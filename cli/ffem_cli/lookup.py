@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ffem_chain.errors import FormatError, InputError, Refused
+from ffem_chain.errors import FormatError, InputError
 from ffem_chain.stores.cid import digest_of_cid
 
 if TYPE_CHECKING:
-    from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.chain.registry import Registry
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.roles.records import Album, CaptureRecord, GrantRecord
+    from ffem_chain.roles.registrations import Registration
+    from ffem_cli.session import Session
 
 SHORTEST = 6
 SHOWN = 16  # digits of an id in tables and messages
 CAPTURE_HINT = f"a capture is its uid, at least {SHORTEST} first digits of that, or a CID (bafy...)"
+BATCH_HINT = f"{CAPTURE_HINT}; one of a batch is found by its album: --in-album ID"
 _DIGITS = re.compile("(0[xX])?([0-9a-fA-F]+)")
 _MOST_NAMED = 5
 Found = TypeVar("Found")
+Place = tuple[bytes, bytes]  # album and uid
 
 
 @dataclass(frozen=True)
@@ -68,55 +71,92 @@ def _one(found: Sequence[Found], name: Name, ids: Sequence[bytes], what: str) ->
 # ---------------------------------------------------------------------- captures of anybody, on the chain
 
 
-def registrations(registry: Registry, text: str) -> list[CaptureRegistered]:
-    """All registrations of the one capture that is meant; several where its uid stands in several albums.
+def capture_on_chain(session: Session, text: str, album: str | None = None) -> Registration:
+    """The capture that is meant, its registration checked; by itself, or in a batch of an album.
 
-    Raises InputError (no name, several captures), Refused (not registered on this deployment). What is found is not
-    checked against the contract's storage yet: `ffem_chain.roles.reading` does that.
+    `album` is the id of an album, in hex: anybody may register a uid in an album of theirs, too. Without it, batches of
+    those albums are looked into to which this wallet's vault and grants lead, where the passphrase can be had. Raises
+    InputError, Refused, Tampered, and the error of a batch that may have the capture and cannot be used.
     """
-    from ffem_chain.chain.events import CaptureRegistered
+    from ffem_cli.session import can_unlock
 
-    name = parse_name(text)
-    exact: dict[str, Any] = {"uid": bytes.fromhex(name.prefix)} if len(name.prefix) == 64 else {}
-    events = registry.events([CaptureRegistered], **exact)
-    found = [one for one in events if isinstance(one, CaptureRegistered) and name.means(one.uid, one.digest)]
-    uids = list(dict.fromkeys(one.uid for one in found))
-    if not uids:
-        raise Refused(f"no capture {text[:64]!r} is registered on this deployment", CAPTURE_HINT)
-    _one(uids, name, uids, "captures")
-    return found
+    def mine(name: Name) -> list[bytes]:
+        if not session.has_wallet() or not can_unlock():
+            return []
+        own = [one.album_id for one in session.owner().captures() if name.means(one.uid, one.digest)]
+        return own or _granting(session.recipient(), name)
+
+    return _find(session, text, album, mine)
 
 
-def capture_on_chain(registry: Registry, text: str, album: str | None = None) -> CaptureRegistered:
-    """The capture that is meant, its log checked against the contract's storage.
-
-    `album` is the id of an album, in hex: anybody may register a uid in an album of theirs, too. Raises InputError,
-    Refused, Tampered.
-    """
-    from ffem_chain.roles.reading import registered_capture
-
-    found = registrations(registry, text)
-    if album is not None:
-        wanted = parse_name(album, hint="an album's id is 64 hexadecimal digits; its first 6 may do")
-        found = [one for one in found if wanted.means(one.album)]
-    if not found:
-        raise Refused(f"capture {text[:64]!r} is not registered in album {album}")
-    if len(found) > 1:
-        albums = ", ".join(one.album.hex()[:SHOWN] for one in found)
-        raise InputError(f"the capture is registered in {len(found)} albums: {albums}", "name one with --in-album")
-    return registered_capture(registry, found[0].album, found[0].uid)
-
-
-def granted_capture(recipient: Recipient, text: str, album: str | None = None) -> CaptureRegistered:
+def granted_capture(session: Session, recipient: Recipient, text: str, album: str | None = None) -> Registration:
     """Like `capture_on_chain`; of several albums the one in which this wallet has a grant is meant."""
     from ffem_chain.chain.types import GrantStatus
 
-    found = registrations(recipient.registry, text)
-    if album is None and len(found) > 1:
+    def granting(several: Sequence[Place]) -> list[Place]:
         granted = {one.album for one in recipient.grants() if one.status is not GrantStatus.NONE}
-        mine = [one.album for one in found if one.album in granted]
-        album = mine[0].hex() if len(mine) == 1 else None
-    return capture_on_chain(recipient.registry, text, album)
+        return [place for place in several if place[0] in granted]
+
+    return _find(session, text, album, lambda name: _granting(recipient, name), granting)
+
+
+def _find(
+    session: Session,
+    text: str,
+    album: str | None,
+    albums: Callable[[Name], Sequence[bytes]],
+    choose: Callable[[Sequence[Place]], list[Place]] = list,
+) -> Registration:
+    """`albums` are those whose batches are looked into, `choose` picks among several albums of one capture."""
+    from ffem_chain.chain.events import AlbumCreated
+
+    name, registry, finder = parse_name(text), session.registry(), session.registrations()
+    places = _alone(registry, name)
+    searched: Sequence[bytes] = ()
+    if album is not None:
+        wanted = parse_name(album, hint="an album's id is 64 hexadecimal digits; its first 6 may do")
+        places = [place for place in places if wanted.means(place[0])]
+        if not places:
+            created = registry.events([AlbumCreated])
+            searched = [one.album for one in created if isinstance(one, AlbumCreated) and wanted.means(one.album)]
+    elif not places:
+        searched = list(dict.fromkeys(albums(name)))
+    for one in searched:
+        places += [(one, uid) for uid in finder.search(one, name.means)]
+        if places and album is None:
+            break
+    if not places:
+        where = f"registered in album {album}" if album else "registered on this deployment"
+        raise finder.missing(f"no capture {text[:64]!r} is {where}", searched, BATCH_HINT)
+    uids = list(dict.fromkeys(uid for _, uid in places))
+    _one(uids, name, uids, "captures")
+    if len(places) > 1 and album is None:
+        chosen = choose(places)
+        places = chosen if len(chosen) == 1 else places
+    if len(places) > 1:
+        named = ", ".join(place[0].hex()[:SHOWN] for place in places)
+        raise InputError(f"the capture is registered in {len(places)} albums: {named}", "name one with --in-album")
+    found = finder.find(*places[0])
+    for problem in finder.problems:
+        session.out.note(f"note: {problem.message}")
+    return found
+
+
+def _alone(registry: Registry, name: Name) -> list[Place]:
+    """Registrations of captures by themselves that may be meant; not checked yet."""
+    from ffem_chain.chain.events import CaptureRegistered
+
+    exact: dict[str, Any] = {"uid": bytes.fromhex(name.prefix)} if len(name.prefix) == 64 else {}
+    events = registry.events([CaptureRegistered], **exact)
+    found = [one for one in events if isinstance(one, CaptureRegistered) and name.means(one.uid, one.digest)]
+    return [(one.album, one.uid) for one in found]
+
+
+def _granting(recipient: Recipient, name: Name) -> list[bytes]:
+    """Albums in which this wallet has a grant that may open what is meant; those of that very capture first."""
+    scopes = [(one.album, one.scope) for one in recipient.grants() if one.scope is not None]
+    exact = [album for album, scope in scopes if any(scope.uid) and (name.digest or name.means(scope.uid))]
+    return [*exact, *(album for album, scope in scopes if not any(scope.uid))]
 
 
 # ---------------------------------------------------------------------- what an owner's vault knows

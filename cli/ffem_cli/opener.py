@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ffem_chain.capture.model import Capture
-    from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.faces.flow.weights import Model
     from ffem_chain.keys.grants import OpenedGrant
     from ffem_chain.keys.secret import Secret
     from ffem_chain.roles.received import ReceivedGrant
     from ffem_chain.roles.recipient import Progress, Recipient, Request
+    from ffem_chain.roles.registrations import Registration
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
         return sorted(face for part in self.parts for face in part.faces)
 
 
-def make_plan(recipient: Recipient, event: CaptureRegistered, sealed: Sequence[int], face: int | None) -> Plan:
+def make_plan(recipient: Recipient, event: Registration, sealed: Sequence[int], face: int | None) -> Plan:
     """With as few requests as possible: direct grants first, then those that cover most; for one `face` the
     narrowest.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ffem_chain.roles.keyring import KeyRing
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
+    from ffem_chain.roles.registrations import Registrations
     from ffem_chain.stores.base import Store
     from ffem_node.keeper import Keeper
 
@@ -46,6 +47,7 @@ class Session:
         self._reader: Registry | None = None
         self._writer: Registry | None = None
         self._store: Store | None = None
+        self._registrations: Registrations | None = None
 
     # ------------------------------------------------------------------ secrets
 
@@ -173,6 +175,14 @@ class Session:
             self._store = open_store(self.config.text("store"), timeout=self.config.number("timeout"))
         return self._store
 
+    def registrations(self) -> Registrations:
+        """Where captures are registered, lists of batches included; verified ones are kept in FFEM_HOME/batches."""
+        if self._registrations is None:
+            from ffem_chain.roles.registrations import Registrations
+
+            self._registrations = Registrations(self.registry(), self.store(), self.config.home / "batches")
+        return self._registrations
+
     # ------------------------------------------------------------------ roles
 
     def owner(self, *, offline: bool = False) -> Owner:
@@ -185,7 +195,7 @@ class Session:
         """The wallet as a recipient."""
         from ffem_chain.roles.recipient import Recipient
 
-        return Recipient(self.signing_registry(), self.vault(), self.account())
+        return Recipient(self.signing_registry(), self.vault(), self.account(), self.registrations())
 
     def ring(self) -> KeyRing:
         """The wallet's encryption keys."""

@@ -4,7 +4,8 @@ Vault layout, section `owner` (ids in hex are keys of the dictionaries):
 
     albums:   {album id: {name: str, salt: bytes32, owner: str, epoch: int, epochs: {"<epoch>": bytes32}}}
     captures: {uid: {album, epoch, slot, cid, digest, key_commit, model_id, rotation, precision, faces,
-                     sealed: [face index, ...], registered: [deployment id in hex, ...]}}
+                     sealed: [face index, ...], registered: [deployment id in hex, ...],
+                     source: SHA-256 of the photo's file, root: of the batch it was planned for}}
     grants:   {deployment id: {grant id: {album, salt, scope, recipient, key_version, suite, expiry,
                                           keeper_set, sent, block}}}
 
@@ -16,7 +17,7 @@ not bound to a deployment (ids depend on owner and salts alone); grants are.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +33,7 @@ from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
 from ffem_chain.roles.keyring import KeyRing, checksum
-from ffem_chain.roles.records import Album, CaptureRecord
-from ffem_chain.stores.cid import digest_of_cid
+from ffem_chain.roles.records import Album, CaptureRecord, capture_from_vault, capture_to_vault
 
 
 class Archive:
@@ -204,26 +204,21 @@ class Archive:
 
     # ------------------------------------------------------------------ captures
 
-    def record_capture(self, album: Album, capture: Capture, cid: str) -> CaptureRecord:
-        """Write a sealed capture to the vault, before it is registered. `capture` as read from its files."""
-        manifest = capture.manifest
-        entry = {
-            "album": album.album_id,
-            "epoch": manifest.epoch,
-            "slot": manifest.slot,
-            "cid": cid,
-            "digest": digest_of_cid(cid),
-            "key_commit": manifest.key_commit,
-            "model_id": manifest.model_id,
-            "rotation": manifest.rotation,
-            "precision": manifest.precision,
-            "faces": manifest.faces,
-            "sealed": [face.index for face in capture.faces],
-            "registered": [],
+    def record_capture(self, album: Album, capture: Capture, cid: str, source: bytes = b"") -> CaptureRecord:
+        """Write a sealed capture to the vault, before it is registered. `capture` as read from its files; `source` is
+        the SHA-256 of the photo's file, by which a resumed call knows it."""
+        self.record_captures(album, [(capture, cid, source)])
+        return self.capture(capture.manifest.uid)
+
+    def record_captures(self, album: Album, sealed: Iterable[tuple[Capture, str, bytes]]) -> None:
+        """Write many at once, as (capture, its CID, `source`), each as `record_capture` does."""
+        entries = {
+            capture.manifest.uid.hex(): capture_to_vault(album.album_id, capture, cid, source)
+            for capture, cid, source in sealed
         }
         with self.vault.edit() as data:
-            self._section(data)["captures"].setdefault(manifest.uid.hex(), entry)
-        return self.capture(manifest.uid)
+            captures = self._section(data)["captures"]
+            captures.update((uid, entry) for uid, entry in entries.items() if uid not in captures)
 
     def register_capture(self, uid: bytes) -> CaptureRecord:
         """Register a recorded capture on the chain, once: where it is there already, that is noted."""
@@ -233,33 +228,34 @@ class Archive:
             self.registry.register_capture(
                 record.album_id, uid, record.digest, record.key_commit, record.epoch, record.slot
             )
-        with self.vault.edit() as data:
-            registered = self._section(data)["captures"][uid.hex()]["registered"]
-            if self._deployment() not in registered:
-                registered.append(self._deployment())
+        self.note_registered([uid])
         return replace(record, registered=True)
+
+    def note_registered(self, uids: Iterable[bytes]) -> None:
+        """Note that captures are registered on this deployment."""
+        with self.vault.edit() as data:
+            captures = self._section(data)["captures"]
+            for uid in uids:
+                registered = captures[uid.hex()]["registered"]
+                if self._deployment() not in registered:
+                    registered.append(self._deployment())
+
+    def note_root(self, uids: Iterable[bytes], root: bytes) -> None:
+        """Note the batch (32 bytes, its root) that captures are about to be registered in."""
+        with self.vault.edit() as data:
+            captures = self._section(data)["captures"]
+            for uid in uids:
+                captures[uid.hex()]["root"] = root
 
     def captures(self) -> list[CaptureRecord]:
         """All captures in the vault, oldest slot first."""
-        deployment = self._deployment()
-        records = []
-        for uid, entry in self._section(self.vault.read())["captures"].items():
-            values = {key: value for key, value in entry.items() if key not in ("album", "sealed", "registered")}
-            registered = deployment in entry["registered"]
-            records.append(
-                CaptureRecord(
-                    uid=bytes.fromhex(uid),
-                    album_id=entry["album"],
-                    sealed=tuple(entry["sealed"]),
-                    registered=registered,
-                    **values,
-                )
-            )
+        found = self._section(self.vault.read())["captures"]
+        records = [capture_from_vault(uid, entry, self._deployment()) for uid, entry in found.items()]
         return sorted(records, key=lambda record: (record.slot, record.uid))
 
     def capture(self, uid: bytes) -> CaptureRecord:
         """One capture. Raises InputError where it is not in the vault."""
-        for record in self.captures():
-            if record.uid == uid:
-                return record
-        raise InputError(f"capture {uid.hex()[:16]} is not in this vault", "ffem ls")
+        entry = self._section(self.vault.read())["captures"].get(uid.hex())
+        if entry is None:
+            raise InputError(f"capture {uid.hex()[:16]} is not in this vault", "ffem ls")
+        return capture_from_vault(uid.hex(), entry, self._deployment())

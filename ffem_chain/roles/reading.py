@@ -5,76 +5,48 @@ from __future__ import annotations
 
 import hmac
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from ffem_chain.capture.model import Capture
-from ffem_chain.chain.events import AlbumCreated, CaptureRegistered
+from ffem_chain.chain.events import AlbumCreated
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import album_id
-from ffem_chain.errors import NotForMe, Refused, Tampered
+from ffem_chain.errors import NotForMe, Tampered
 from ffem_chain.keys import tree
 from ffem_chain.keys.grants import OpenedGrant
 from ffem_chain.keys.scope import LEVEL_FACE, Scope
 from ffem_chain.keys.secret import Secret
 from ffem_chain.roles.records import covers
+from ffem_chain.roles.registrations import Registration, Registrations
 from ffem_chain.stores.base import Store
 from ffem_chain.stores.cid import cid_of_digest
 
 
-def registered_capture(registry: Registry, album: bytes, uid: bytes) -> CaptureRegistered:
-    """The registration of a capture, its log checked against the contract's storage.
-
-    Raises Refused where there is none, Tampered where the log does not match the storage.
-    """
-    stored = registry.capture_hash(album, uid)
-    if not any(stored):
-        raise Refused(f"capture {uid.hex()[:16]} is not registered in album {album.hex()[:16]}")
-    for event in registry.events([CaptureRegistered], album=album, uid=uid):
-        if isinstance(event, CaptureRegistered):
-            values = [event.digest, event.key_commit, event.epoch, event.slot]
-            if keccak(encode(["bytes32", "bytes32", "uint32", "uint32"], values)) == stored:
-                return event
-    raise Tampered(
-        f"the logs of capture {uid.hex()[:16]} do not match the contract's state",
-        "the RPC leaves out or alters logs; use another one",
-    )
-
-
-def find_capture(registry: Registry, uid: bytes) -> CaptureRegistered:
-    """The registration of a capture whose album is not known, checked. Raises Refused where there is none
-    or several."""
-    found = [e for e in registry.events([CaptureRegistered], uid=uid) if isinstance(e, CaptureRegistered)]
-    if not found:
-        raise Refused(f"no capture {uid.hex()[:16]} is registered on this deployment")
-    if len(found) > 1:
-        raise Refused(f"capture {uid.hex()[:16]} is registered in {len(found)} albums", "name the album")
-    return registered_capture(registry, found[0].album, uid)
-
-
 def load_capture(registry: Registry, store: Store, album: bytes, uid: bytes) -> Capture:
+    """Find a capture's registration, by itself or in a batch, and load it. Raises like `Registrations.find` and
+    `load_registered`."""
+    return load_registered(registry, store, Registrations(registry, store).find(album, uid))
+
+
+def load_registered(registry: Registry, store: Store, found: Registration) -> Capture:
     """Fetch a capture and verify it: chain digest → CID → every block → files → manifest against the
     registration.
 
-    Raises Refused (not registered), StoreUnavailable, Tampered (bytes or manifest differ from the chain),
-    FormatError.
+    Raises StoreUnavailable, Tampered (bytes or manifest differ from the chain), FormatError.
     """
-    event = registered_capture(registry, album, uid)
-    capture = Capture.from_files(store.get(cid_of_digest(event.digest)))
+    capture = Capture.from_files(store.get(cid_of_digest(found.digest)))
     manifest = capture.manifest
-    created = next((e for e in registry.events([AlbumCreated], album=album)), None)
+    created = next((e for e in registry.events([AlbumCreated], album=found.album)), None)
     if not isinstance(created, AlbumCreated):
-        raise Tampered(f"the logs of album {album.hex()[:16]} are incomplete", "use another RPC")
+        raise Tampered(f"the logs of album {found.album.hex()[:16]} are incomplete", "use another RPC")
     claims = {
-        "capture uid": (manifest.uid, uid),
-        "album": (album_id(created.owner, manifest.album_salt), album),
-        "key commitment": (manifest.key_commit, event.key_commit),
-        "epoch": (manifest.epoch, event.epoch),
-        "slot": (manifest.slot, event.slot),
+        "capture uid": (manifest.uid, found.uid),
+        "album": (album_id(created.owner, manifest.album_salt), found.album),
+        "key commitment": (manifest.key_commit, found.key_commit),
+        "epoch": (manifest.epoch, found.epoch),
+        "slot": (manifest.slot, found.slot),
     }
     for name, (stored, on_chain) in claims.items():
         if stored != on_chain:
-            raise Tampered(f"the manifest of capture {uid.hex()[:16]} names another {name} than the chain")
+            raise Tampered(f"the manifest of capture {found.uid.hex()[:16]} names another {name} than the chain")
     return capture
 
 

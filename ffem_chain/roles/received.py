@@ -17,8 +17,8 @@ from ffem_chain.keys.vault import Vault
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import KeyRecord, KeyRing
 from ffem_chain.roles.ledger import Ledger, read_ledger
-from ffem_chain.roles.reading import find_capture, registered_capture
 from ffem_chain.roles.records import covers, describe
+from ffem_chain.roles.registrations import Registrations
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,20 @@ class ReceivedGrant:
 
 
 class Received:
-    """A wallet and what it was granted; `recipient.Recipient` opens it."""
+    """A wallet and what it was granted; `recipient.Recipient` opens it.
 
-    def __init__(self, registry: Registry, vault: Vault, account: LocalAccount) -> None:
+    `registrations` finds captures; None finds only those that are registered by themselves.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        vault: Vault,
+        account: LocalAccount,
+        registrations: Registrations | None = None,
+    ) -> None:
         self.registry = registry
+        self.registrations = registrations or Registrations(registry, None)
         self.vault = vault
         self.account = account
         self.wallet: str = account.address
@@ -109,7 +119,10 @@ class Received:
         Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope.
         Only grants that allow opening now are listed; where there is none, Refused or NotForMe says why.
         """
-        event = registered_capture(self.registry, album, uid) if album else find_capture(self.registry, uid)
+        if album is None:
+            event = self.registrations.find_anywhere(uid, [grant.album for grant in self.grants()])
+        else:
+            event = self.registrations.find(album, uid)
         level = LEVEL_CAPTURE if face is None else LEVEL_FACE
         target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
         mine = self.grants(event.album)

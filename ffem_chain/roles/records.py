@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ffem_chain.capture.model import Capture
 from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_FACE, Scope
 from ffem_chain.keys.tree import LAST_SLOT, SLOT_SECONDS
+from ffem_chain.stores.cid import digest_of_cid
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class CaptureRecord:
     """A capture of this owner. `registered`: its transaction is known to be on this deployment.
 
     `digest` is the sha2-256 inside `cid`; `model_id` (32 bytes), `rotation` and `precision` belong to the
-    face keys. Of `faces` faces those with index in `sealed` can be opened; the others were too small.
+    face keys. Of `faces` faces those with index in `sealed` can be opened; the others were too small. `source` is the
+    SHA-256 of the photo's file, `root` that of the batch the capture was planned for; empty where there is none.
     """
 
     uid: bytes
@@ -42,6 +45,8 @@ class CaptureRecord:
     faces: int
     sealed: tuple[int, ...]
     registered: bool
+    source: bytes = b""
+    root: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,38 @@ class GrantRecord:
     def direct(self) -> bool:
         """Openings leave no receipt and cannot be revoked."""
         return self.keeper_set == 0
+
+
+def capture_to_vault(album: bytes, capture: Capture, cid: str, source: bytes) -> dict[str, Any]:
+    """Vault value of a capture that is registered nowhere yet."""
+    manifest = capture.manifest
+    return {
+        "album": album,
+        "epoch": manifest.epoch,
+        "slot": manifest.slot,
+        "cid": cid,
+        "digest": digest_of_cid(cid),
+        "key_commit": manifest.key_commit,
+        "model_id": manifest.model_id,
+        "rotation": manifest.rotation,
+        "precision": manifest.precision,
+        "faces": manifest.faces,
+        "sealed": [face.index for face in capture.faces],
+        "registered": [],
+        "source": source,
+    }
+
+
+def capture_from_vault(uid: str, entry: dict[str, Any], deployment: str) -> CaptureRecord:
+    """Capture of a vault value; `uid` and `deployment` in hex."""
+    values = {key: value for key, value in entry.items() if key not in ("album", "sealed", "registered")}
+    return CaptureRecord(
+        uid=bytes.fromhex(uid),
+        album_id=entry["album"],
+        sealed=tuple(entry["sealed"]),
+        registered=deployment in entry["registered"],
+        **values,
+    )
 
 
 def grant_to_vault(record: GrantRecord) -> dict[str, Any]:

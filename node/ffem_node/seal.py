@@ -26,6 +26,7 @@ from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Tampered
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
+from ffem_chain.roles.batches import note_mined, waiting
 from ffem_chain.roles.owner import Owner
 from ffem_chain.roles.reading import load_capture
 from ffem_chain.roles.records import Album, CaptureRecord
@@ -100,15 +101,17 @@ def seal_photo(
     pose: PoseEstimator | None = None,
     keep_metadata: bool = False,
     allow_no_faces: bool = False,
+    source: bytes = b"",
     on_progress: Callable[[str], None] | None = None,
 ) -> Sealed:
-    """Seal a photograph (a path, or u8[H,W,3] RGB) into `album` and register it; `registry` None seals offline.
+    """Seal a photograph (a path, or u8[H,W,3] RGB) into `album` and register it; `registry` None leaves that for later.
 
     `pose` None takes the angles from the detector's five landmarks. `keep_metadata` keeps what `ffem_node.photo` holds
-    to be harmless: date, make, model, exposure. `on_progress` is called with each stage's name as it begins. Raises
-    InputError (unreadable picture, no face found), and an FfemError whatever goes wrong in a stage; nothing of the
-    picture is then stored, recorded or registered. Only a registration that the chain refuses leaves something behind,
-    the sealed capture; where the chain does not answer, `registered` is False. `resume_pending` registers both.
+    to be harmless: date, make, model, exposure. `source` goes into the vault, see `Archive.record_capture`.
+    `on_progress` is called with each stage's name as it begins. Raises InputError (unreadable picture, no face found),
+    and an FfemError whatever goes wrong in a stage; nothing of the picture is then stored, recorded or registered. Only
+    a registration that the chain refuses leaves something behind, the sealed capture; where the chain does not answer,
+    `registered` is False. `resume_pending` registers both.
     """
     clock = _Clock(on_progress)
     with clock.stage("load"):
@@ -126,7 +129,7 @@ def seal_photo(
     with clock.stage("store"):
         cid = store.put(files)
     try:
-        record = owner.record_capture(found, capture, cid)
+        record = owner.record_capture(found, capture, cid, source)
     except BaseException:
         store.unpin(cid)
         raise
@@ -222,6 +225,9 @@ def check_covered(capture: Capture) -> None:
 
 
 def resume_pending(owner: Owner, store: Store) -> list[CaptureRecord]:
-    """Register captures that were sealed but not registered on this deployment, where `store` still has them."""
-    waiting = [record for record in owner.captures() if not record.registered]
-    return [owner.register_capture(record.uid) for record in waiting if store.has(record.cid)]
+    """Register captures that were sealed but not registered on this deployment, where `store` still has them.
+
+    Those that an interrupted call has registered in a batch are only noted.
+    """
+    mined = note_mined(owner)
+    return [*mined, *(owner.register_capture(record.uid) for record in waiting(owner) if store.has(record.cid))]

@@ -184,13 +184,25 @@ def synthetic_capture(album: Album, capture_key: Secret, slot: int, uid: bytes, 
 
 def seal_synthetic(owner: Owner, album: Album, store: Store, seed: int = 0) -> tuple[bytes, NDArray[np.uint8]]:
     """Seal a synthetic picture into an album, store and register it; (uid, original u8[64,96,3])."""
-    original = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    uid, slot = secrets.token_bytes(32), int(time.time()) // 60
-    key = owner.derive_capture_key(album, album.epoch, slot, uid)
-    files = synthetic_capture(album, key, slot, uid, original).to_files()
-    owner.record_capture(album, Capture.from_files(files), store.put(files))
+    [(uid, original)] = seal_waiting(owner, album, store, 1, seed).items()
     owner.register_capture(uid)
     return uid, original
+
+
+def seal_waiting(
+    owner: Owner, album: Album, store: Store, count: int, seed: int = 0, slot: int | None = None
+) -> dict[bytes, NDArray[np.uint8]]:
+    """Seal and store `count` synthetic pictures, registering none; originals u8[64,96,3] by uid. `slot` None: now."""
+    slot = int(time.time()) // 60 if slot is None else slot
+    random, originals, sealed = np.random.default_rng(seed), {}, []
+    for _ in range(count):
+        uid = secrets.token_bytes(32)
+        originals[uid] = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+        key = owner.derive_capture_key(album, album.epoch, slot, uid)
+        files = synthetic_capture(album, key, slot, uid, originals[uid]).to_files()
+        sealed.append((Capture.from_files(files), store.put(files), b""))
+    owner.record_captures(album, sealed)
+    return originals
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def on_chain(registry: Registry, album: bytes) -> dict[str, Any]:
 
     `proposed` is a set that waits for keepers; `owner_only` whether the owner is the only keeper.
     """
-    from ffem_chain.chain.events import CaptureRegistered, GrantCreated
+    from ffem_chain.chain.events import GrantCreated
 
     view = registry.album(album)
     exists = bool(int(view.owner, 16))
@@ -80,9 +80,18 @@ def on_chain(registry: Registry, album: bytes) -> dict[str, Any]:
         "proposed": proposed,
         "owner_only": owner_only,
         "label": OWNER_KEEPER_LABEL if owner_only else None,
-        "captures": len(registry.events([CaptureRegistered], album=album)) if exists else 0,
+        "captures": _captures(registry, album) if exists else 0,
         "grants": len(registry.events([GrantCreated], album=album)) if exists else 0,
     }
+
+
+def _captures(registry: Registry, album: bytes) -> int:
+    """Captures registered by themselves and in batches; one that is in both counts twice."""
+    from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
+
+    batches = registry.events([CapturesRegistered], album=album)
+    counts = (event.count for event in batches if isinstance(event, CapturesRegistered))
+    return len(registry.events([CaptureRegistered], album=album)) + sum(counts)
 
 
 def _keeper_set(registry: Registry, number: int) -> dict[str, Any] | None:

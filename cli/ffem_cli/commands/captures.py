@@ -15,8 +15,8 @@ from ffem_cli.session import Session, can_unlock
 
 if TYPE_CHECKING:
     from ffem_chain.capture.model import Capture
-    from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.roles.records import CaptureRecord
+    from ffem_chain.roles.registrations import Registration
 
 CaptureArgument = Annotated[str, typer.Argument(metavar="CAPTURE", help="uid, its first 6 or more digits, or CID.")]
 InAlbumOption = Annotated[
@@ -47,9 +47,11 @@ def show(
     if out is not None:
         pictures.check_out(out, force=force)
     try:
-        event = lookup.capture_on_chain(session.registry(), capture, in_album)
-    except Refused:
-        return _show_unregistered(session, capture, out, force)
+        event = lookup.capture_on_chain(session, capture, in_album)
+    except FfemError as error:
+        if not isinstance(error, Refused) and not session.registrations().problems:
+            raise
+        return _show_unregistered(session, capture, out, force, error)
     return _show_registered(session, event, out, force)
 
 
@@ -70,9 +72,9 @@ def recorded(record: CaptureRecord) -> dict[str, Any]:
     }
 
 
-def _show_registered(session: Session, event: CaptureRegistered, out: Path | None, force: bool) -> Answer:
+def _show_registered(session: Session, event: Registration, out: Path | None, force: bool) -> Answer:
     from ffem_chain.chain.events import AlbumCreated
-    from ffem_chain.roles.reading import load_capture
+    from ffem_chain.roles.reading import load_registered
     from ffem_chain.stores.cid import cid_of_digest
 
     registry = session.registry()
@@ -85,13 +87,14 @@ def _show_registered(session: Session, event: CaptureRegistered, out: Path | Non
         "owner": owner,
         "registered": True,
         "block": event.block,
+        "batch": _batch(session, event) if event.root else None,
         "epoch": event.epoch,
         "slot": event.slot,
         "sealed_at": instant(event.slot * SLOT_SECONDS),
     }
     failure: FfemError | None = None
     try:
-        found = load_capture(registry, session.store(), event.album, event.uid)
+        found = load_registered(registry, session.store(), event)
         data |= {**_contents(found), "store": {"name": session.store().name, "has": True}}
         _write(found, out, force, data)
     except FfemError as error:
@@ -103,11 +106,10 @@ def _show_registered(session: Session, event: CaptureRegistered, out: Path | Non
     return Answer(data, _described(data), failure)
 
 
-def _show_unregistered(session: Session, text: str, out: Path | None, force: bool) -> Answer:
-    """A capture that only its owner's vault knows yet. Raises Refused where that does not know it either."""
+def _show_unregistered(session: Session, text: str, out: Path | None, force: bool, unknown: FfemError) -> Answer:
+    """A capture that only its owner's vault knows yet. Raises `unknown` where that does not know it either."""
     from ffem_chain.capture.model import Capture
 
-    unknown = Refused(f"no capture {text[:64]!r} is registered on this deployment", lookup.CAPTURE_HINT)
     if not session.has_wallet() or not can_unlock():
         raise unknown
     try:
@@ -119,6 +121,11 @@ def _show_unregistered(session: Session, text: str, out: Path | None, force: boo
     data["store"] = {"name": session.store().name, "has": True}
     _write(found, out, force, data)
     return Answer(data, _described(data))
+
+
+def _batch(session: Session, event: Registration) -> dict[str, Any]:
+    """The batch of a capture, and the proof that it is in it, as the contract's `verifyCapture` takes it."""
+    return {"root": event.root, "proof": session.registrations().proof(event)}
 
 
 def _write(found: Capture, out: Path | None, force: bool, data: dict[str, Any]) -> None:
@@ -156,7 +163,7 @@ def _face(face: Any) -> dict[str, Any]:
     }
 
 
-def _who_may_open(session: Session, event: CaptureRegistered, owner: str | None) -> list[dict[str, Any]]:
+def _who_may_open(session: Session, event: Registration, owner: str | None) -> list[dict[str, Any]]:
     """Grants that cover the capture or a face of it, as far as it can be known here.
 
     `scope` None: a grant of the album whose scope is not public.
@@ -198,11 +205,16 @@ def standing(grant: dict[str, Any]) -> str:
     return f"{words}, opened before" if ended else words
 
 
+def _registered(data: dict[str, Any]) -> str:
+    batch = f", in batch {data['batch']['root'].hex()}" if data["batch"] else ""
+    return f"in block {data['block']}{batch}"
+
+
 def _described(data: dict[str, Any]) -> list[str | Table]:
     """`show` for people."""
     blocks: list[str | Table] = [f"capture     {data['uid'].hex()}", f"cid         {data['cid']}"]
     blocks.append(f"album       {data['album'].hex()} of {data['owner']}")
-    blocks.append(f"registered  {'in block ' + str(data['block']) if data['registered'] else 'no: ffem seal --resume'}")
+    blocks.append(f"registered  {_registered(data) if data['registered'] else 'no: ffem seal --resume'}")
     blocks.append(f"sealed at   {moment(data['slot'] * SLOT_SECONDS)}, epoch {data['epoch']}")
     store = data["store"]
     blocks.append(f"store       {store['name']} {'has it' if store['has'] else 'fails: ' + store['error']}")

@@ -18,8 +18,8 @@ from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.capture.model import Capture
-    from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.roles.recipient import Recipient, Request
+    from ffem_chain.roles.registrations import Registration
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,14 +29,14 @@ def add_to(app: typer.Typer) -> None:
     shell.command(app, "fake", example="ffem fake 1f2e3d --temperature 0.4 -o fake.png")(fake)
 
 
-def _load(session: Session, recipient: Recipient, text: str, in_album: str | None) -> tuple[CaptureRegistered, Capture]:
-    from ffem_chain.roles.reading import load_capture
+def _load(session: Session, recipient: Recipient, text: str, in_album: str | None) -> tuple[Registration, Capture]:
+    from ffem_chain.roles.reading import load_registered
 
-    event = lookup.granted_capture(recipient, text, in_album)
-    return event, load_capture(session.registry(), session.store(), event.album, event.uid)
+    found = lookup.granted_capture(session, recipient, text, in_album)
+    return found, load_registered(session.registry(), session.store(), found)
 
 
-def _plan(recipient: Recipient, event: CaptureRegistered, capture: Capture, face: int | None) -> opener.Plan:
+def _plan(recipient: Recipient, event: Registration, capture: Capture, face: int | None) -> opener.Plan:
     if face is not None:
         if face >= len(capture.public_faces):
             raise InputError(f"there is no face {face}; the capture has {len(capture.public_faces)}")
@@ -135,9 +135,7 @@ def open_capture(
     return _opened(event, out, plan, requests, flow)
 
 
-def _opened(
-    event: CaptureRegistered, out: Path, plan: opener.Plan, requests: list[Request | None], flow: bool
-) -> Answer:
+def _opened(event: Registration, out: Path, plan: opener.Plan, requests: list[Request | None], flow: bool) -> Answer:
     words = "decoded by the flow, an approximation" if flow else "the original pixels, verified"
     lines: list[str | Table] = [f"{out}: {_faces(plan.faces)}, {words}"]
     parts: list[dict[str, Any]] = []
@@ -182,11 +180,10 @@ def fake(
         raise InputError(f"the temperature is between 0 and 1, not {temperature}")
     pictures.check_out(out, force=force)
     from ffem_chain.capture.picture import encode
-    from ffem_chain.roles.reading import load_capture
+    from ffem_chain.roles.reading import load_registered
 
-    registry = session.registry()
-    event = lookup.capture_on_chain(registry, capture, in_album)
-    found = load_capture(registry, session.store(), event.album, event.uid)
+    event = lookup.capture_on_chain(session, capture, in_album)
+    found = load_registered(session.registry(), session.store(), event)
     model = session.model_of(found)
     from ffem_chain.faces.readers import fake as draw
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, NotForMe, Pending, Refused, StoreUnavailable
-from ffem_cli import lookup, pictures, shell
+from ffem_cli import lookup, pictures, registering, sealed, shell
 from ffem_cli.config import BY_NAME
-from ffem_cli.output import Answer, Table, count
+from ffem_cli.output import Answer, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
@@ -44,21 +44,25 @@ class _Work:
     rotation: str
     keep_metadata: bool
     allow_no_faces: bool
-    offline: bool
+    at_once: bool
     export: Path | None
     model: Model
     detector: Detector
     pose: PoseEstimator
+    before: registering.SealedBefore | None
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command of this module."""
-    shell.command(app, "seal", example="ffem seal holiday.jpg party.heic --album family")(seal)
+    example = "ffem seal holiday.jpg party.heic --album family; ffem seal 2026-07/ --batch"
+    shell.command(app, "seal", example=example)(seal)
 
 
 def seal(
     session: Session,
-    photos: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or HEIC.")] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO...", help="JPEG, PNG, WebP or HEIC, or a folder of them.")
+    ] = None,
     album: Annotated[str | None, typer.Option("--album", "-a", help="Name or id of the album.")] = None,
     rotation: Annotated[str | None, typer.Option("--rotation", help="sphere or block.")] = None,
     model: shell.ModelOption = None,
@@ -76,6 +80,12 @@ def seal(
     resume: Annotated[
         bool, typer.Option("--resume", help="Register what was sealed before and is not on the chain yet.")
     ] = False,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="Register all of them at once, and what waits; skip photos that the album has already."
+        ),
+    ] = False,
     export: Annotated[
         Path | None, typer.Option("--export", "-o", metavar="DIR", help="Write each encrypted picture (I_enc) there.")
     ] = None,
@@ -84,11 +94,14 @@ def seal(
 
     The photo itself is only read. Where a stage fails, nothing of that picture is stored or sent; the other photos go
     on, and the exit status is not 0. Look at the encrypted pictures: a face that is not found stays open.
+
+    With --batch, up to 10,000 captures are registered by one transaction, as a Merkle root and a list in the store.
+    Called again after an interruption, it goes on with the photos that are left.
     """
     if not photos and not resume:
         raise InputError("no photo was named", "ffem seal PHOTO..., or ffem seal --resume")
-    if offline and resume:
-        raise InputError("--resume needs the chain", "leave --offline out")
+    if offline and (resume or batch):
+        raise InputError(f"{'--resume' if resume else '--batch'} needs the chain", "leave --offline out")
     chosen = session.config.text("rotation")
     if rotation is not None:
         chosen = str(BY_NAME["rotation"].parse(rotation, "option --rotation"))
@@ -97,10 +110,12 @@ def seal(
     owner = session.owner(offline=offline)
     outcomes: list[dict[str, Any]] = []
     failures: list[FfemError] = []
-    if resume:
-        _resume(session, owner, outcomes)
-    if photos:
-        found = lookup.own_album(owner, album, session.config.text("album"))
+    batches: list[dict[str, Any]] = []
+    if resume and not batch:
+        registering.register_each(session, owner, outcomes)
+    found = lookup.own_album(owner, album, session.config.text("album")) if photos or album else None
+    if photos and found:
+        photos = registering.photos_in(photos)
         if not offline and not int(session.registry().album(found.album_id).owner, 16):
             # Before sealing: what cannot be registered should not lie in a store.
             raise Refused(f"album {found.name!r} is not on this deployment", f"ffem album create {found.name}")
@@ -110,31 +125,22 @@ def seal(
             rotation=chosen,
             keep_metadata=keep_metadata,
             allow_no_faces=allow_no_faces,
-            offline=offline,
+            at_once=not offline and not batch,
             export=export,
             model=session.model(name=model),
             detector=session.detector(detector),
             pose=session.pose(pose),
+            before=registering.SealedBefore(session, owner, found) if batch else None,
         )
         _seal_all(session, work, photos, outcomes, failures)
-    return Answer({"captures": outcomes}, _blocks(outcomes), _failure(outcomes, failures, offline))
-
-
-def _resume(session: Session, owner: Owner, outcomes: list[dict[str, Any]]) -> None:
-    """Register what waits; what the store no longer has is reported."""
-    from ffem_node.seal import resume_pending
-
-    with session.out.progress() as progress:
-        progress("registering what was sealed before", 0)
-        done = {record.uid for record in resume_pending(owner, session.store())}
-    for record in owner.captures():
-        if record.uid in done:
-            outcomes.append({"uid": record.uid, "cid": record.cid, "resumed": True, "registered": True})
-        elif not record.registered:
-            text = f"capture {record.uid.hex()[: lookup.SHOWN]} is not in {session.store().name}, so not registered"
-            session.out.note(f"{text}: use the store that has it, or seal the photo again")
-    if not done:
-        session.out.note("nothing that this store holds waits to be registered")
+    stopped = next((error for error in failures if isinstance(error, (*_GENERAL, Interrupted))), None)
+    if batch and stopped is None:
+        try:
+            batches = registering.register_together(session, owner, found.album_id if found else None, outcomes)
+        except (ChainUnavailable, Refused, StoreUnavailable) as error:
+            stopped = error
+    failure = _failure(outcomes, failures) or (None if offline else _unregistered(outcomes, stopped, batch))
+    return Answer({"captures": outcomes, "batches": batches}, sealed.blocks(outcomes, batches), failure)
 
 
 def _seal_all(
@@ -157,7 +163,8 @@ def _seal_all(
                     _export(session, work.export, photo, sealed)
             except KeyboardInterrupt:
                 text = f"interrupted: {number} of {len(photos)} photos are done, {photo} may be"
-                failures.append(Interrupted(text, "ffem ls shows what is sealed, ffem seal --resume registers it"))
+                hint = "the same command goes on" if work.before else "ffem seal --resume registers it"
+                failures.append(Interrupted(text, f"ffem ls shows what is sealed, {hint}"))
                 return
             except FfemError as error:
                 failures.append(error)
@@ -173,11 +180,15 @@ def _seal_all(
 def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[str, Any]:
     from ffem_node.seal import seal_photo
 
+    source = registering.digest_of(photo)
+    known = work.before.find(source) if work.before else None
+    if known is not None:
+        return {"photo": photo, "uid": known.uid, "cid": known.cid, "before": True, "registered": known.registered}
     sealed = seal_photo(
         photo,
         work.owner,
         work.album,
-        None if work.offline else session.registry(),
+        session.registry() if work.at_once else None,
         session.store(),
         work.model,
         work.detector,
@@ -185,6 +196,7 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         pose=work.pose,
         keep_metadata=work.keep_metadata,
         allow_no_faces=work.allow_no_faces,
+        source=source,
         on_progress=stage,
     )
     return {
@@ -207,61 +219,26 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
 def _export(session: Session, folder: Path, photo: Path, outcome: dict[str, Any]) -> None:
     """Write I_enc of a sealed photo. The store keeps it, whatever happens here."""
     path = folder / f"{photo.stem[:60]}-{outcome['uid'].hex()[:8]}.png"
-    pictures.write_out(path, session.store().get(outcome["cid"])["image.png"])
+    if not (outcome.get("before") and path.exists()):
+        pictures.write_out(path, session.store().get(outcome["cid"])["image.png"])
     outcome["exported"] = path
 
 
-def _blocks(outcomes: list[dict[str, Any]]) -> list[str | Table]:
-    blocks: list[str | Table] = []
-    for one in outcomes:
-        if "error" in one:
-            reason = str(one["error"]).removeprefix(f"{one['photo']}: ")
-            blocks.append(f"{one['photo']}: NOT SEALED: {reason}")
-        elif one.get("resumed"):
-            blocks.append(f"{one['uid'].hex()}: registered, {one['cid']}")
-        else:
-            state = "registered" if one["registered"] else "not registered yet: ffem seal --resume"
-            covered = f", {one['covered']} too small, covered for ever" if one["covered"] else ""
-            blocks += [
-                f"{one['photo']}: {count(one['faces'], 'face')} sealed{covered}; {state}",
-                *_as_they_are(one["not_frontalized"], one["faces"]),
-                f"  capture  {one['uid'].hex()}",
-                f"  cid      {one['cid']}",
-                f"  size     {_kib(sum(one['bytes'].values()))}: "
-                + ", ".join(f"{name} {_kib(size)}" for name, size in sorted(one["bytes"].items())),
-                f"  time     {one['total_ms']:.0f} ms: "
-                + ", ".join(f"{name} {ms:.0f}" for name, ms in one["ms"].items()),
-            ]
-            if "exported" in one:
-                blocks.append(f"  I_enc    {one['exported']}")
-            elif "export_error" in one:
-                blocks.append(f"  I_enc    NOT WRITTEN: {one['export_error']}")
-    return blocks
-
-
-def _as_they_are(turned: int, faces: int) -> list[str]:
-    """A line about faces that a model which turns faces to the front got as they are."""
-    were = "was" if turned == 1 else "were"
-    return [f"  pose     {turned} of {count(faces, 'face')} {were} not frontalized: turned too far"] if turned else []
-
-
-def _kib(size: int) -> str:
-    return f"{size / 1024:.1f} KiB"
-
-
-def _failure(outcomes: list[dict[str, Any]], failures: list[FfemError], offline: bool) -> FfemError | None:
+def _failure(outcomes: list[dict[str, Any]], failures: list[FfemError]) -> FfemError | None:
     """What the exit status says of all photos together."""
     interrupted = next((error for error in failures if isinstance(error, Interrupted)), None)
-    if interrupted is not None:
+    if interrupted is not None or not failures:
         return interrupted
-    if failures and len(outcomes) == len(failures) == 1:
+    if len(outcomes) == len(failures) == 1:
         return failures[0]
-    if failures:
-        bad = sum("error" in one or "export_error" in one for one in outcomes)
-        return NotAllSealed(f"{bad} of {len(outcomes)} photos were not sealed or not exported", failures[0].hint)
+    bad = sum("error" in one or "export_error" in one for one in outcomes)
+    return NotAllSealed(f"{bad} of {len(outcomes)} photos were not sealed or not exported", failures[0].hint)
+
+
+def _unregistered(outcomes: list[dict[str, Any]], stopped: FfemError | None, batch: bool) -> FfemError | None:
+    """What is left to do where all photos are sealed; `stopped` is why they are not registered as a batch."""
     waiting = sum(not one["registered"] for one in outcomes)
-    if waiting and not offline:
-        return Pending(
-            f"sealed, and not registered: {count(waiting, 'capture')}; the chain did not answer", "ffem seal --resume"
-        )
-    return None
+    if not waiting or (stopped and not isinstance(stopped, ChainUnavailable)):
+        return stopped
+    text = f"sealed, and not registered: {count(waiting, 'capture')}; the chain did not answer"
+    return Pending(text, "ffem seal --resume" + " --batch" * batch)

@@ -1,0 +1,211 @@
+"""Where a capture is registered: by itself, or in a batch whose list is fetched, verified and kept.
+
+A batch is a Merkle root on the chain and a list at a CID (docs/FORMAT.md). Nothing of a list is used before its digest,
+size, count, epoch and root are those of the registration. Of several registrations of one uid in an album the first in
+the order of the chain's logs counts. A list that cannot be had or does not verify registers nothing: it is named in
+`Registrations.problems`, and what is registered elsewhere is found all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from ffem_chain.capture.batch import MAX_CAPTURES, NAME, CaptureList, size_of
+from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
+from ffem_chain.chain.registry import Registry
+from ffem_chain.errors import FfemError, FormatError, Refused, StoreUnavailable, Tampered
+from ffem_chain.keys.files import read_file, write_private
+from ffem_chain.stores.base import Store
+from ffem_chain.stores.cid import cid_of_digest, digest_of_cid
+from ffem_chain.stores.unixfs import build
+
+_SHOWN = 16
+# Lists of one album that the store may fail to give before the rest of them is given up: each can take its timeout.
+_PATIENCE = 3
+_LISTS_IN_MEMORY = 8
+_LYING = "the RPC leaves out or alters logs; use another one"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the chain records of a capture, checked. Values of 32 bytes, `slot` in minutes since 1970, `block` and
+    `log_index` of its log. `root` is that of its batch, empty for a capture that is registered by itself."""
+
+    album: bytes
+    uid: bytes
+    digest: bytes
+    key_commit: bytes
+    epoch: int
+    slot: int
+    block: int
+    log_index: int
+    root: bytes = b""
+
+
+class Registrations:
+    """Finds the registrations of one deployment. `store` None: only those of captures by themselves.
+
+    `folder` keeps verified lists, one file ROOT.bin each, so that they are fetched and hashed once. Batches that could
+    not be used are not tried again: another attempt takes another object.
+    """
+
+    def __init__(self, registry: Registry, store: Store | None, folder: Path | None = None) -> None:
+        self.registry = registry
+        self._store = store
+        self._folder = folder
+        self._lists: dict[tuple[bytes, bytes], CaptureList] = {}
+        self._problems: dict[tuple[bytes, bytes], FfemError] = {}
+
+    @property
+    def problems(self) -> list[FfemError]:
+        """Why batches that were looked into could not be used; each error names its batch."""
+        return list(self._problems.values())
+
+    # ------------------------------------------------------------------ finding
+
+    def find(self, album: bytes, uid: bytes) -> Registration:
+        """The registration of a capture that counts.
+
+        Raises Refused where there is none, or the error of a batch where a batch of the album could not be used; and
+        Tampered where the RPC's logs do not match the contract's storage.
+        """
+        found = self._find(album, uid)
+        if found is None:
+            raise self.missing(
+                f"capture {uid.hex()[:_SHOWN]} is not registered in album {album.hex()[:_SHOWN]}", [album]
+            )
+        return found
+
+    def find_anywhere(self, uid: bytes, albums: Sequence[bytes] = ()) -> Registration:
+        """The registration of a capture whose album is not known: by itself in any album, else in the batches of
+        `albums`, in this order. Raises like `find`, and Refused where it is by itself in several albums."""
+        alone = {
+            e.album for e in self.registry.events([CaptureRegistered], uid=uid) if isinstance(e, CaptureRegistered)
+        }
+        if len(alone) > 1:
+            raise Refused(f"capture {uid.hex()[:_SHOWN]} is registered in {len(alone)} albums", "name the album")
+        for album in alone or dict.fromkeys(albums):
+            found = self._find(album, uid)
+            if found is not None:
+                return found
+        raise self.missing(f"no capture {uid.hex()[:_SHOWN]} is registered on this deployment", albums)
+
+    def search(self, album: bytes, means: Callable[[bytes, bytes], bool]) -> list[bytes]:
+        """Uids of the captures in an album's batches for whose uid and digest `means` holds, each once."""
+        found = (
+            entry for _, listed in self._usable(album) for entry in listed.entries if means(entry.uid, entry.digest)
+        )
+        return list(dict.fromkeys(entry.uid for entry in found))
+
+    def proof(self, found: Registration) -> tuple[bytes, ...]:
+        """Siblings of a capture of a batch, as the contract's `verifyCapture` takes them. Raises the batch's error."""
+        for event, listed in self._usable(found.album):
+            entry = listed.find(found.uid) if event.root == found.root else None
+            if entry is not None:
+                return listed.proof(entry)
+        raise self.missing(f"capture {found.uid.hex()[:_SHOWN]} is in no batch", [found.album])
+
+    def missing(self, text: str, albums: Sequence[bytes], hint: str = "") -> FfemError:
+        """The error for what was not found in `albums`: a Refused, or that of a batch that may have it."""
+        problems = [error for (album, _), error in self._problems.items() if album in albums]
+        if not problems:
+            return Refused(text, hint)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return type(problems[0])(f"{text}, as far as can be read: {problems[0].message}{more}", problems[0].hint)
+
+    def _find(self, album: bytes, uid: bytes) -> Registration | None:
+        alone = self._alone(album, uid)
+        for event, listed in self._usable(album):
+            if alone is not None and (alone.block, alone.log_index) < (event.block, event.log_index):
+                break
+            entry = listed.find(uid)
+            if entry is not None:
+                place = event.block, event.log_index, event.root
+                return Registration(album, uid, entry.digest, entry.key_commit, event.epoch, entry.slot, *place)
+        return alone
+
+    def _alone(self, album: bytes, uid: bytes) -> Registration | None:
+        stored = self.registry.capture_hash(album, uid)
+        if not any(stored):
+            return None
+        for event in self.registry.events([CaptureRegistered], album=album, uid=uid):
+            if isinstance(event, CaptureRegistered):
+                values = event.digest, event.key_commit, event.epoch, event.slot
+                if keccak(encode(["bytes32", "bytes32", "uint32", "uint32"], values)) == stored:
+                    return Registration(album, uid, *values, event.block, event.log_index)
+        raise Tampered(f"the logs of capture {uid.hex()[:_SHOWN]} do not match the contract's state", _LYING)
+
+    # ------------------------------------------------------------------ lists
+
+    def _usable(self, album: bytes) -> Iterator[tuple[CapturesRegistered, CaptureList]]:
+        """The album's batches in order of the chain, with their lists; unusable ones are noted and left out."""
+        failed = 0
+        for event in self.registry.events([CapturesRegistered], album=album):
+            if not isinstance(event, CapturesRegistered):
+                continue
+            key = event.album, event.root
+            if key not in self._problems:
+                try:
+                    listed = self._list(event, ask=failed < _PATIENCE)
+                except (FormatError, StoreUnavailable, Tampered) as error:
+                    self._problems[key] = _named(event, error)
+                else:
+                    yield event, listed
+                    continue
+            failed += isinstance(self._problems[key], StoreUnavailable)
+
+    def _list(self, event: CapturesRegistered, *, ask: bool) -> CaptureList:
+        key = event.album, event.root
+        if key not in self._lists:
+            stored = self.registry.capture_batch(event.album, event.root)
+            if (stored.count, stored.epoch) != (event.count, event.epoch) or event.count > MAX_CAPTURES:
+                raise Tampered("its log does not match the contract's state", _LYING)
+            listed = self._kept(event)
+            if listed is None and not ask:
+                raise StoreUnavailable(f"it was not asked for, since the store lacks {_PATIENCE} others of its album")
+            while len(self._lists) >= _LISTS_IN_MEMORY:
+                self._lists.pop(next(iter(self._lists)))
+            self._lists[key] = self._fetched(event) if listed is None else listed
+        return self._lists[key]
+
+    def _fetched(self, event: CapturesRegistered) -> CaptureList:
+        if self._store is None:
+            raise StoreUnavailable("there is no store to fetch it from")
+        files = self._store.get(cid_of_digest(event.list_digest), max_bytes=size_of(event.count))
+        if set(files) != {NAME}:
+            raise FormatError("the directory does not hold the one file of a list")
+        listed = _parsed(event, files[NAME])
+        if listed.root != event.root:
+            raise Tampered("its captures are not those of the root on the chain")
+        if self._folder is not None:
+            write_private(self._folder / f"{event.root.hex()}.bin", files[NAME])
+        return listed
+
+    def _kept(self, event: CapturesRegistered) -> CaptureList | None:
+        """The list from `folder`, where it was put after its root had been compared; None where it is not, or not any
+        longer what its digest names."""
+        path = None if self._folder is None else self._folder / f"{event.root.hex()}.bin"
+        if path is None or not path.exists():
+            return None
+        data = read_file(path, "list of a batch", size_of(MAX_CAPTURES))
+        if digest_of_cid(str(build({NAME: data})[0])) != event.list_digest:
+            return None
+        return _parsed(event, data)
+
+
+def _parsed(event: CapturesRegistered, data: bytes) -> CaptureList:
+    listed = CaptureList.unpack(data)
+    if (len(listed.entries), listed.epoch) != (event.count, event.epoch):
+        raise Tampered("it has another number of captures or another epoch than the chain records")
+    return listed
+
+
+def _named(event: CapturesRegistered, error: FfemError) -> FfemError:
+    where = f"batch {event.root.hex()[:_SHOWN]} of album {event.album.hex()[:_SHOWN]}"
+    hint = error.hint or "its captures cannot be found; tell the album's owner"
+    return type(error)(f"the list of {where} cannot be used: {error.message}", hint)

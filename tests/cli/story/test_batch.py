@@ -1,0 +1,120 @@
+"""A folder sealed and registered at once, interrupted and gone on with, and opened by those it is granted to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ffem_chain.chain.events import CapturesRegistered
+from ffem_chain.chain.registry import Registry
+from ffem_chain.stores.local import LocalStore
+from ffem_node import seal as sealing
+
+from .world import World, photo, pixels
+
+
+@pytest.fixture
+def album(world: World) -> str:
+    """An album for these tests alone: a batch takes everything that waits in its album. Its id."""
+    if not any(one["name"] == "trip" for one in world.json("owner", "album", "list")["albums"]):
+        world.ok("owner", "album", "create", "trip", "--keeper", world.address("keeper"))
+        world.ok("keeper", "keeper", "accept")
+    found: str = world.json("owner", "album", "show", "trip")["album"]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two photos that differ, and something else."""
+    made = tmp_path / "photos"
+    made.mkdir()
+    photo(made / "a.jpg")
+    (made / "b.JPG").write_bytes((made / "a.jpg").read_bytes() + b"another file")
+    (made / "notes.txt").write_text("not a photo")
+    return made
+
+
+def batches(world: World, album: str) -> list[Any]:
+    return list(Registry(world.anvil.url, world.registry).events([CapturesRegistered], album=bytes.fromhex(album)))
+
+
+def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, folder: Path, tmp_path: Path) -> None:
+    known = len(batches(world, album))
+    done = world.json("owner", "seal", folder, "--album", "trip", "--batch")
+    first, second = done["captures"]
+    assert [Path(one["photo"]).name for one in done["captures"]] == ["a.jpg", "b.JPG"]
+    [batch] = done["batches"]
+    assert {one["root"] for one in (first, second)} == {batch["root"]} and first["registered"] is True
+    assert (batch["captures"], batch["album"]) == (2, album) and batch["gas"] > 21_000
+    assert LocalStore(world.home / "store").has(batch["list"])
+    [event] = batches(world, album)[known:]
+    assert (event.root.hex(), event.count) == (batch["root"], 2)
+
+    again = world.ok("owner", "seal", folder, "--album", "trip", "--batch")
+    assert again.out.count("sealed before, capture") == 2 and "nothing that this store holds waits" in again.err
+    assert len(batches(world, album)) == known + 1
+    assert world.json("owner", "album", "show", "trip")["captures"] == sum(one.count for one in batches(world, album))
+
+    uid = second["uid"]
+    shown = world.json("owner", "show", uid[:10])
+    assert (shown["uid"], shown["batch"]["root"], shown["registered"]) == (uid, batch["root"], True)
+    values = (bytes.fromhex(shown[name]) for name in ("album", "uid"))
+    assert len(shown["batch"]["proof"]) == 1 and all(len(value) == 32 for value in values)
+    world.fails("stranger", 7, "in-album", "show", uid)
+    assert world.json("stranger", "show", uid[:10], "--in-album", album[:12])["batch"] == shown["batch"]
+    text = world.ok("stranger", "show", second["cid"], "--in-album", album).out
+    assert f"registered  in block {shown['block']}, in batch {batch['root']}" in text
+
+    world.grant(uid, "bob")
+    world.fails("bob", 10, "no answer from", "open", uid[:10], "-o", tmp_path / "early.png", "--wait", 0)
+    world.ok("keeper", "keeper", "run", "--once")
+    world.ok("bob", "open", uid[:10], "-o", tmp_path / "opened.png")
+    assert np.array_equal(pixels(tmp_path / "opened.png"), pixels(folder / "b.JPG"))
+    world.fails("bob", 7, "no capture", "open", first["uid"], "-o", tmp_path / "other.png")
+    world.fails("bob", 7, "is not granted", "open", first["uid"], "-o", tmp_path / "other.png", "--in-album", album)
+    world.json("stranger", "fake", uid, "-o", tmp_path / "fake.png", "--in-album", album)
+    assert not (tmp_path / "other.png").exists()
+
+
+def test_an_interrupted_folder_goes_on(world: World, album: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second photo; the same command seals that one, and registers both at once."""
+    known, seal = len(batches(world, album)), sealing.seal_photo
+    for path in folder.glob("?.*"):
+        path.write_bytes(path.read_bytes() + b"of another day")
+
+    def interrupted(path: Path, *args: Any, **options: Any) -> sealing.Sealed:
+        if Path(path).name != "a.jpg":
+            raise KeyboardInterrupt
+        return seal(path, *args, **options)
+
+    command = ("seal", folder, "--album", "trip", "--batch")
+    monkeypatch.setattr(sealing, "seal_photo", interrupted)
+    stopped = world.ffem("owner", *command, "--json")
+    assert stopped.status == 130 and "the same command goes on" in stopped.error["hint"]
+    [first] = stopped.data["captures"]
+    assert first["registered"] is False and len(batches(world, album)) == known
+    monkeypatch.undo()
+
+    done = world.json("owner", *command)
+    before, second = done["captures"]
+    assert (before["uid"], before["before"], before["registered"]) == (first["uid"], True, True)
+    assert second["uid"] != first["uid"] and [one["captures"] for one in done["batches"]] == [2]
+    assert len(batches(world, album)) == known + 1
+
+
+def test_sealed_offline_and_registered_at_once(world: World, album: str, folder: Path) -> None:
+    """What waits is registered as one batch; a second call has nothing to do."""
+    for path in folder.glob("?.*"):
+        path.write_bytes(path.read_bytes() + b"of a third day")
+    sealed = world.json("owner", "seal", folder, "--album", "trip", "--offline")["captures"]
+    world.fails("owner", 3, "--batch needs the chain", "seal", folder, "--batch", "--offline")
+    done = world.json("owner", "seal", "--resume", "--batch", "--album", "trip")
+    assert {one["uid"] for one in done["captures"]} == {one["uid"] for one in sealed}
+    assert [one["captures"] for one in done["batches"]] == [2]
+    assert world.json("owner", "seal", "--resume", "--batch", "--album", "trip") == {"captures": [], "batches": []}
+    empty = folder / "empty"
+    empty.mkdir()
+    world.fails("owner", 3, "there is no photo in", "seal", empty, "--batch", "--album", "trip")
