@@ -6,16 +6,17 @@ or altered. Whether the state is the contract's is for `check` to prove.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ffem_chain.chain import events as ev
-from ffem_chain.chain.types import GrantStatus, GrantView, KeyStatus
-from ffem_chain.roles.ledger import GrantLogs, Ledger, chain_head
+from ffem_chain.chain.types import GrantStatus, GrantView, KeyStatus, batch_head
+from ffem_chain.roles.ledger import GrantLogs, Ledger, chain_head, own_head
 
 GrantEvent = (
     ev.AccessRequested | ev.ReleaseCommitted | ev.GrantOpened | ev.ShareDelivered | ev.GrantRevoked | ev.GrantCreated
 )
+_OF_KEYS = ev.KeyRegistered | ev.KeyStatusChanged | ev.RecoveryPublished
 
 
 @dataclass(frozen=True)
@@ -61,26 +62,45 @@ class KeeperSetHistory:
 
 
 @dataclass
+class BatchHistory:
+    """Grants that were made as one batch; `head` follows from the logs of all of them, `keeper_set` was the album's."""
+
+    logged: ev.GrantsBatched
+    keeper_set: int
+    head: bytes = bytes(32)
+
+
+@dataclass
 class AlbumHistory:
-    """An album with its epochs, keeper sets (`current` 0 until one is accepted), captures by uid, and grants by id."""
+    """An album with its epochs, keeper sets (`current` 0 until one is accepted), captures that are registered by
+    themselves by uid, batches of captures by root, and grants by id."""
 
     created: ev.AlbumCreated
     epochs: dict[int, ev.EpochOpened] = field(default_factory=dict)
     keeper_sets: list[int] = field(default_factory=list)
     current: int = 0
     captures: dict[bytes, ev.CaptureRegistered] = field(default_factory=dict)
+    batches: dict[bytes, ev.CapturesRegistered] = field(default_factory=dict)
     grants: list[bytes] = field(default_factory=list)
 
 
 @dataclass
 class History:
-    """All that the events of one registry tell. `keys` by wallet and version; `grants` in order of creation."""
+    """All that the events of one registry tell, or those of one album where `whole` is false.
+
+    `keys` by wallet and version; `grants` in order of creation; `batches` of grants by number; `nonces` of signed calls
+    that are used up, a bitmap by wallet and word.
+    """
 
     events: tuple[ev.Event, ...]
+    whole: bool = True
     keys: dict[tuple[str, int], KeyHistory] = field(default_factory=dict)
     albums: dict[bytes, AlbumHistory] = field(default_factory=dict)
     keeper_sets: dict[int, KeeperSetHistory] = field(default_factory=dict)
     grants: dict[bytes, Ledger] = field(default_factory=dict)
+    batches: dict[int, BatchHistory] = field(default_factory=dict)
+    nonces: dict[tuple[str, int], int] = field(default_factory=dict)
+    recoveries: list[ev.RecoveryPublished] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
     def captures(self, uid: bytes) -> list[ev.CaptureRegistered]:
@@ -92,18 +112,27 @@ class History:
         return self.albums[album].created.owner if album in self.albums else ""
 
 
-def rebuild(events: Iterable[ev.Event], now: int) -> History:
-    """The state after `events`, which are in order of the chain. `now`, unix seconds, decides what is expired."""
-    history = History(tuple(events))
+def rebuild(events: Iterable[ev.Event], now: int, *, whole: bool = True) -> History:
+    """The state after `events`, which are in order of the chain. `now`, unix seconds, decides what is expired.
+
+    `whole` False: they are those of one album (see `of_album`).
+    """
+    history = History(tuple(events), whole)
     of_grant: dict[bytes, list[GrantEvent]] = {}
     for event in history.events:
         match event:
-            case ev.KeyRegistered() | ev.KeyStatusChanged():
+            case ev.KeyRegistered() | ev.KeyStatusChanged() | ev.RecoveryPublished():
                 _key(history, event)
+            case ev.NoncesUsed():
+                place = event.wallet, event.word
+                history.nonces[place] = history.nonces.get(place, 0) | event.mask
             case ev.AlbumCreated():
                 history.albums[event.album] = AlbumHistory(event)
-            case ev.EpochOpened() | ev.CaptureRegistered() | ev.KeeperSetProposed():
+            case ev.EpochOpened() | ev.CaptureRegistered() | ev.CapturesRegistered() | ev.KeeperSetProposed():
                 _album(history, event)
+            case ev.GrantsBatched():
+                album = history.albums.get(event.album)
+                history.batches[event.batch] = BatchHistory(event, album.current if album else 0)
             case ev.KeeperAccepted() | ev.KeeperSetActivated():
                 _keepers(history, event)
             case (
@@ -115,28 +144,56 @@ def rebuild(events: Iterable[ev.Event], now: int) -> History:
                 | ev.GrantRevoked()
             ):
                 of_grant.setdefault(event.grant_id, []).append(event)
+    batched = _batches(history, of_grant)
     for grant, own in of_grant.items():
-        _grant(history, grant, own, now)
-    _counts(history)
+        _grant(history, grant, own, batched.get(grant), now)
+    if whole:
+        _counts(history)
     return history
 
 
-def _key(history: History, event: ev.KeyRegistered | ev.KeyStatusChanged) -> None:
+def of_album(events: Sequence[ev.Event], album: bytes) -> list[ev.Event]:
+    """Events of one album: its own, those of its grants and keeper sets, and the keys of recipients and keepers."""
+    sets: set[int] = set()
+    grants: set[bytes] = set()
+    wallets: set[str] = set()
+    for event in events:
+        if isinstance(event, ev.KeeperSetProposed) and event.album == album:
+            sets.add(event.keeper_set)
+            wallets.update(event.keepers)
+        elif isinstance(event, ev.GrantCreated) and event.album == album:
+            grants.add(event.grant_id)
+            wallets.add(event.recipient)
+    return [
+        event
+        for event in events
+        if getattr(event, "album", None) == album
+        or getattr(event, "grant_id", None) in grants
+        or (isinstance(event, ev.KeeperAccepted) and event.keeper_set in sets)
+        or (isinstance(event, _OF_KEYS) and event.wallet in wallets)
+    ]
+
+
+def _key(history: History, event: ev.KeyRegistered | ev.KeyStatusChanged | ev.RecoveryPublished) -> None:
     place = (event.wallet, event.version)
     if isinstance(event, ev.KeyRegistered):
         history.keys[place] = KeyHistory(event)
         if event.version > 1 and (event.wallet, event.version - 1) not in history.keys:
             text = f"the logs lack encryption key version {event.version - 1} of {event.wallet}"
             history.gaps.append(Gap(text, event.block))
-    elif place in history.keys:
+    elif place not in history.keys:
+        text = f"key version {event.version} of {event.wallet} is used, and the logs never show it registered"
+        history.gaps.append(Gap(text, event.block))
+    elif isinstance(event, ev.RecoveryPublished):
+        history.recoveries.append(event)
+    else:
         history.keys[place].status = event.status
         history.keys[place].changes.append(event)
-    else:
-        text = f"key version {event.version} of {event.wallet} changes, and the logs never show it registered"
-        history.gaps.append(Gap(text, event.block))
 
 
-def _album(history: History, event: ev.EpochOpened | ev.CaptureRegistered | ev.KeeperSetProposed) -> None:
+def _album(
+    history: History, event: ev.EpochOpened | ev.CaptureRegistered | ev.CapturesRegistered | ev.KeeperSetProposed
+) -> None:
     album = history.albums.get(event.album)
     if isinstance(event, ev.KeeperSetProposed):
         history.keeper_sets[event.keeper_set] = KeeperSetHistory(event)
@@ -151,6 +208,8 @@ def _album(history: History, event: ev.EpochOpened | ev.CaptureRegistered | ev.K
         album.epochs[event.epoch] = event
     elif isinstance(event, ev.CaptureRegistered):
         album.captures[event.uid] = event
+    elif isinstance(event, ev.CapturesRegistered):
+        album.batches[event.root] = event
     else:
         album.keeper_sets.append(event.keeper_set)
 
@@ -172,13 +231,30 @@ def _keepers(history: History, event: ev.KeeperAccepted | ev.KeeperSetActivated)
 
 
 def _counts(history: History) -> None:
-    """Keeper sets are numbered from 1 over all albums."""
-    missing = set(range(1, max(history.keeper_sets, default=0) + 1)) - set(history.keeper_sets)
-    for number in sorted(missing):
-        history.gaps.append(Gap(f"the logs lack keeper set {number}", 0))
+    """Keeper sets, and batches of grants, are numbered from 1 over all albums."""
+    for what, there in (("keeper set", history.keeper_sets), ("batch of grants", history.batches)):
+        for number in sorted(set(range(1, max(there, default=0) + 1)) - set(there)):
+            history.gaps.append(Gap(f"the logs lack {what} {number}", 0))
 
 
-def _grant(history: History, grant: bytes, events: list[GrantEvent], now: int) -> None:
+def _batches(history: History, of_grant: dict[bytes, list[GrantEvent]]) -> dict[bytes, BatchHistory]:
+    """The batch of each grant that is in one; their heads are computed from the logs of their grants."""
+    found: dict[bytes, BatchHistory] = {}
+    for number, batch in history.batches.items():
+        logged, own = batch.logged, []
+        for grant in logged.grant_ids:
+            found[grant] = batch
+            created = of_grant[grant][0] if grant in of_grant else None
+            if isinstance(created, ev.GrantCreated):
+                own.append(own_head(created))
+        batch.head = batch_head(own)
+        if batch.head != logged.head:
+            text = f"the logs of the grants of batch {number} are not those of which it was made"
+            history.gaps.append(Gap(text, logged.block, album=logged.album))
+    return found
+
+
+def _grant(history: History, grant: bytes, events: list[GrantEvent], batch: BatchHistory | None, now: int) -> None:
     """Add the ledger of a grant, or a gap where the logs never show it created."""
     created = events[0]
     if not isinstance(created, ev.GrantCreated):
@@ -205,20 +281,29 @@ def _grant(history: History, grant: bytes, events: list[GrantEvent], now: int) -
         gap(f"the logs lack the recipient's encryption key version {created.key_version}")
     logs = GrantLogs.of(events)
     requests, commits, opened, revoked = logs.requests, logs.commits, logs.opened, logs.revoked
-    state = grant_view(created, max(requests, default=0), commits, threshold, revoked is not None, now)
+    state = grant_view(created, max(requests, default=0), commits, threshold, revoked is not None, now, batch)
     for seq in sorted({*range(1, state.seq + 1), *(commit.seq for commit in commits)} - set(requests)):
         gap(f"the logs lack request {seq}")
     if created.keeper_set in history.keeper_sets and state.opened != (opened is not None or created.keeper_set == 0):
         gap("the commits in the logs and the log of its opening contradict each other")
     if revoked is not None and (revoked.opened, revoked.released) != (state.opened, state.released):
         gap("the commits in the logs are not those that its revocation names", revoked.block)
-    history.grants[grant] = Ledger(created=created, state=state, keepers=keepers, threshold=threshold, **vars(logs))
+    genesis = batch.head if batch else b""
+    history.grants[grant] = Ledger(
+        created=created, state=state, keepers=keepers, threshold=threshold, genesis=genesis, **vars(logs)
+    )
 
 
 def grant_view(
-    created: ev.GrantCreated, seq: int, commits: list[ev.ReleaseCommitted], threshold: int, revoked: bool, now: int
+    created: ev.GrantCreated,
+    seq: int,
+    commits: list[ev.ReleaseCommitted],
+    threshold: int,
+    revoked: bool,
+    now: int,
+    batch: BatchHistory | None = None,
 ) -> GrantView:
-    """What `grantState` answers at `now` (unix seconds) for a grant with these events."""
+    """What `grantState` answers at `now` (unix seconds) for a grant with these events; `batch` None: made alone."""
     released = 0
     for commit in commits:
         released |= 1 << commit.index
@@ -238,5 +323,6 @@ def grant_view(
         released=released,
         opened=opened,
         revoked=revoked,
-        head=chain_head(created, commits),
+        head=chain_head(created, commits, batch.head if batch else b""),
+        batch=batch.logged.batch if batch else 0,
     )

@@ -14,14 +14,17 @@ _ALWAYS = (
     "whether an envelope or a delivered share was the right one: they are sealed, so only the recipient can tell, and "
     "a keeper that delivered a wrong share shows here as one that delivered",
     "what a grant is for: a salted commitment that the owner and the recipient can resolve",
-    "what stands in logs only: the storage proves neither deliveries and request keys nor the blocks in which things "
-    "happened, so a node could hide a delivery",
+    "what the captures of a batch are, for whoever lacks its list: the chain has their Merkle root only",
+)
+_LOGS_ONLY = (
+    "what stands in logs only: the storage proves neither deliveries, request keys and sealed recovery keys nor the "
+    "blocks in which things happened, so a node could hide a delivery"
 )
 
 
-def limits(counts: Counts, complete: bool, block: int) -> tuple[str, ...]:
-    """The sentences, with what is particular to a registry."""
-    found = list(_ALWAYS)
+def limits(counts: Counts, complete: bool, block: int, *, logs: bool = False) -> tuple[str, ...]:
+    """The sentences, with what is particular to a registry. `logs`: headers and receipts prove the logs, too."""
+    found = [*_ALWAYS, *([] if logs else [_LOGS_ONLY])]
     if counts.alone:
         found.append(f"keeper sets that are the album's owner alone ({counts.alone}): {OWNER_KEEPER_LABEL}")
     if counts.direct:

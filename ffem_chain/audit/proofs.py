@@ -47,7 +47,8 @@ _FIELDS: tuple[tuple[str, int], ...] = (
     ("parentBeaconBlockRoot", _BYTES),
     ("requestsHash", _BYTES),
 )
-_STATE_ROOT, _NUMBER_AT, _TIME_AT = 3, 8, 11
+_PARENT, _STATE_ROOT, _RECEIPTS_ROOT, _BLOOM, _NUMBER_AT, _TIME_AT = 0, 3, 5, 6, 8, 11
+_LENGTHS = {_PARENT: 32, _STATE_ROOT: 32, _RECEIPTS_ROOT: 32, _BLOOM: 256}
 _BATCH = 100
 
 
@@ -80,14 +81,28 @@ class Header:
     @classmethod
     def decode(cls, encoded: bytes) -> Header:
         """From RLP: what the hash of these bytes commits to. Raises FormatError."""
-        try:
-            fields = rlp.decode(encoded)
-        except RLPException:
-            fields = []
-        if not isinstance(fields, list) or not 15 <= len(fields) <= len(_FIELDS) or len(fields[_STATE_ROOT]) != 32:
-            raise FormatError("this is no block header")
+        fields = _header_fields(encoded)
         number, time = (int.from_bytes(fields[place], "big") for place in (_NUMBER_AT, _TIME_AT))
         return cls(number, keccak(encoded), time, fields[_STATE_ROOT], encoded)
+
+    def logging(self) -> tuple[bytes, bytes, int]:
+        """Hash of the parent, root of the receipts (32 bytes each) and the bloom of the logs (2,048 bits).
+
+        Raises FormatError where the header is not proven.
+        """
+        fields = _header_fields(self.encoded)
+        return fields[_PARENT], fields[_RECEIPTS_ROOT], int.from_bytes(fields[_BLOOM], "big")
+
+
+def _header_fields(encoded: bytes) -> list[bytes]:
+    try:
+        fields = rlp.decode(encoded)
+    except RLPException:
+        fields = []
+    plain = isinstance(fields, list) and all(isinstance(field, bytes) for field in fields)
+    if not plain or not 15 <= len(fields) <= len(_FIELDS) or any(len(fields[n]) != s for n, s in _LENGTHS.items()):
+        raise FormatError("this is no block header")
+    return list(fields)
 
 
 def header_of(block: Mapping[str, Any]) -> Header:

@@ -14,6 +14,7 @@ from ffem_chain.keys.suites import XWING
 from ffem_devnet.anvil import Anvil
 from tests.e2e.world import World, album_with, settle
 
+from .crowd import Crowd, make_crowd
 from .story import Story
 
 
@@ -67,3 +68,9 @@ def story(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Story:
     world.pass_time(timedelta(seconds=1))
     grants = {"opened": opened, "revoked": revoked, "asked": asked, "direct": direct, "hybrid": hybrid}
     return Story(world, scene, another, grants, second.album_id)
+
+
+@pytest.fixture(scope="session")
+def crowd(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    """A registry with what happens in batches and by signature; nobody changes it any more."""
+    return make_crowd(chain, tmp_path_factory.mktemp("crowd") / "world")
