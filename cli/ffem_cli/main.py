@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ from ffem_cli.commands import (
     lists,
     models,
     opening,
+    relays,
     revoking,
     sealing,
     setup,
@@ -78,18 +80,25 @@ def root(
     timeout: Annotated[float | None, _option("timeout")] = None,
     wait: Annotated[float | None, _option("wait")] = None,
     from_block: Annotated[int | None, _option("from_block")] = None,
+    relay: Annotated[str | None, _option("relay")] = None,
+    lifetime: Annotated[int | None, _option("lifetime")] = None,
+    external: Annotated[str | None, _option("external")] = None,
     model: Annotated[str | None, _option("model")] = None,
     rotation: Annotated[str | None, _option("rotation")] = None,
     detector: Annotated[str | None, _option("detector")] = None,
     pose: Annotated[str | None, _option("pose")] = None,
     model_cache: Annotated[str | None, _option("model_cache")] = None,
+    sign_only: Annotated[
+        Path | None,
+        typer.Option("--sign-only", metavar="FILE", help="Sign, write it to a new file, and send nothing."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Share pictures while the faces in them stay sealed: seal, grant, open, revoke, audit."""
     values = dict(locals())
-    shell.GIVEN.as_json, shell.GIVEN.profile = as_json, profile
+    shell.GIVEN.as_json, shell.GIVEN.profile, shell.GIVEN.sign_only = as_json, profile, sign_only
     shell.GIVEN.options = {name: values[name] for name in BY_NAME}
 
 
@@ -105,6 +114,7 @@ for part in (
     revoking,
     opening,
     keepers,
+    relays,
     audit,
     devnets,
     models,

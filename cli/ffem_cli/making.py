@@ -47,18 +47,22 @@ def make_wallet(session: Session, account: LocalAccount | None, name: str | None
     """Make the wallet and the vault where they are missing; what was made, as words.
 
     `account` None takes a fresh one. One passphrase opens both: where one of the two is there already, it must open
-    that. Raises InputError where the wallet is there with another address than `account`.
+    that. Raises InputError where the wallet is there with another address than `account`. A wallet whose key is
+    elsewhere (`external`) gets a vault only.
     """
     from ffem_chain.keys.vault import Vault
     from ffem_chain.keys.wallet import load_wallet, save_wallet, wallet_address
 
     path, vault = session.wallet_path(name), session.vault_path(name)
+    external = session.external() is not None and name is None
+    if external and account is not None:
+        raise InputError("the key of an external wallet stays elsewhere", "leave --import or --external out")
     if path.exists() and account is not None and wallet_address(path) != account.address:
         raise InputError(
             f"wallet {path.stem!r} exists already, with address {wallet_address(path)}",
             "choose another name, or another profile; nothing was changed",
         )
-    if path.exists() and vault.exists():
+    if vault.exists() and (external or path.exists()):
         return []
     passphrase = session.passphrase(new=not path.exists() and not vault.exists())
     made = []
@@ -66,7 +70,7 @@ def make_wallet(session: Session, account: LocalAccount | None, name: str | None
         Vault.open(vault, passphrase)
     if path.exists():
         load_wallet(path, passphrase)
-    else:
+    elif not external:
         save_wallet(path, account or new_account(), passphrase)
         made.append("wallet")
     if not vault.exists():

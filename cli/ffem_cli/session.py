@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from ffem_chain.capture.model import Capture
     from ffem_chain.chain.registry import Registry
+    from ffem_chain.chain.relayclient import RelayClient
     from ffem_chain.chain.rpc import Rpc
+    from ffem_chain.chain.signed import ExternalWallet
     from ffem_chain.faces.finding.detect import Detector
     from ffem_chain.faces.flow.weights import Model
     from ffem_chain.faces.posing.pose import PoseEstimator
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.roles.registrations import Registrations
     from ffem_chain.stores.base import Store
+    from ffem_cli.signedfile import SignedFile
     from ffem_node.keeper import Keeper
 
 _LONGEST_PASSPHRASE = 4096
@@ -38,9 +41,11 @@ _LARGEST_WEIGHTS = 256 << 20
 class Session:
     """Settings, output, and what they lead to."""
 
-    def __init__(self, config: Config, out: Output) -> None:
+    def __init__(self, config: Config, out: Output, *, sign_only: Path | None = None) -> None:
         self.config = config
         self.out = out
+        self._sign_only = sign_only
+        self.signed: SignedFile | None = None
         self._passphrase: Secret | None = None
         self._account: LocalAccount | None = None
         self._vault: Vault | None = None
@@ -84,12 +89,28 @@ class Session:
         """Address of the session's wallet, without unlocking it."""
         from ffem_chain.keys.wallet import wallet_address
 
+        if external := self.external():
+            return external.address
         self.need(self.wallet_path(), "wallet")
         return wallet_address(self.wallet_path())
 
     def has_wallet(self) -> bool:
         """Whether there is a wallet of the name in the settings."""
-        return self.wallet_path().exists()
+        return bool(self.config.text("external")) or self.wallet_path().exists()
+
+    def external(self) -> ExternalWallet | None:
+        """The wallet of the settings, where its key is elsewhere. Raises InputError for an address that is none."""
+        given = self.config.text("external")
+        if not given:
+            return None
+        from ffem_chain.chain.signed import ExternalWallet
+        from ffem_chain.roles.keyring import checksum
+
+        return ExternalWallet(checksum(given))
+
+    def identity(self) -> LocalAccount | ExternalWallet:
+        """Whose keys and grants these are: the unlocked wallet, or one whose key is elsewhere."""
+        return self.external() or self.account()
 
     def account(self) -> LocalAccount:
         """The unlocked wallet. Raises InputError where there is none, NotForMe for a wrong passphrase."""
@@ -128,15 +149,59 @@ class Session:
         return self._connect(None, any_code=True)
 
     def signing_registry(self) -> Registry:
-        """The registry with the unlocked wallet. Raises ChainUnavailable, InputError, NotForMe."""
+        """The registry with the unlocked wallet: it sends, or where --relay or --sign-only say so, it signs.
+
+        Raises ChainUnavailable, InputError, NotForMe.
+        """
         if self._writer is None:
             # The chain first: nobody types a passphrase for an RPC that is down, or for a wallet that is not there.
-            self.need(self.wallet_path(), "wallet")
+            if self.external() is None:
+                self.need(self.wallet_path(), "wallet")
             reader = self.registry()
-            self._writer = self._connect(self.account())
+            self._writer = self._handing_on() or self._connect(self.account())
             if self._writer.deployment_id != reader.deployment_id:
                 raise ChainUnavailable("the registry changed between two calls", "try again")
         return self._writer
+
+    def paying_registry(self) -> Registry:
+        """The registry with the unlocked wallet, which sends and pays itself, whatever the settings say of relays."""
+        self.need(self.wallet_path(), "wallet")
+        self.registry()
+        return self._connect(self.account())
+
+    def relay_client(self) -> RelayClient | None:
+        """The relay of the settings. Raises InputError for a URL that is none."""
+        url = self.config.text("relay")
+        if not url:
+            return None
+        from ffem_chain.chain.relayclient import RelayClient
+
+        return RelayClient(url, self.config.number("timeout"))
+
+    def _handing_on(self) -> Registry | None:
+        """The registry for a wallet whose calls somebody else sends; None where it sends itself."""
+        client = self.relay_client()
+        if client is None and self._sign_only is None and self.external() is None:
+            return None
+        from ffem_chain.chain.relayed import Carrier, Paper, Relayed, SignedRegistry
+        from ffem_cli.signedfile import SignedFile
+
+        carrier: Carrier
+        if client is not None and self._sign_only is None and self.external() is None:
+            carrier = Relayed(client)
+        else:
+            self.signed = SignedFile(self._sign_only)
+            carrier = Paper(self.signed.keep)
+        return SignedRegistry(
+            self.config.text("rpc_url"),
+            self._registry_address(),
+            wallet=self.identity(),
+            carrier=carrier,
+            lifetime=self.config.whole("lifetime"),
+            confirmations=self.config.whole("confirmations"),
+            timeout=self.config.number("timeout"),
+            from_block=self.config.whole("from_block"),
+        )
 
     def rpc(self) -> Rpc:
         """The chain without a registry. Raises InputError for a bad URL."""
@@ -153,12 +218,9 @@ class Session:
     def _connect(self, account: LocalAccount | None, *, any_code: bool = False) -> Registry:
         from ffem_chain.chain.registry import Registry
 
-        address = self.config.text("registry")
-        if not address:
-            raise InputError("no registry is set", "ffem devnet up, ffem deploy, or set FFEM_REGISTRY")
         return Registry(
             self.config.text("rpc_url"),
-            address,
+            self._registry_address(),
             account=account,
             confirmations=self.config.whole("confirmations"),
             timeout=self.config.number("timeout"),
@@ -166,6 +228,12 @@ class Session:
             from_block=self.config.whole("from_block"),
             any_code=any_code,
         )
+
+    def _registry_address(self) -> str:
+        address = self.config.text("registry")
+        if not address:
+            raise InputError("no registry is set", "ffem devnet up, ffem deploy, or set FFEM_REGISTRY")
+        return address
 
     def store(self) -> Store:
         """The store of the settings. Raises InputError, StoreUnavailable."""
@@ -195,13 +263,13 @@ class Session:
         """The wallet as a recipient."""
         from ffem_chain.roles.recipient import Recipient
 
-        return Recipient(self.signing_registry(), self.vault(), self.account(), self.registrations())
+        return Recipient(self.signing_registry(), self.vault(), self.identity(), self.registrations())
 
     def ring(self) -> KeyRing:
         """The wallet's encryption keys."""
         from ffem_chain.roles.keyring import KeyRing
 
-        return KeyRing(self.signing_registry(), self.vault(), self.account())
+        return KeyRing(self.signing_registry(), self.vault(), self.identity())
 
     def keeper(self, *, limit: int = 60) -> Keeper:
         """The wallet as a keeper."""

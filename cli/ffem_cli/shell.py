@@ -6,10 +6,12 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
+from ffem_chain.errors import Pending
 from ffem_cli import config
 from ffem_cli.output import Answer, Output
 from ffem_cli.session import Session
@@ -47,6 +49,7 @@ class Globals:
 
     as_json: bool = False
     profile: str | None = None
+    sign_only: Path | None = None
     options: dict[str, object] = field(default_factory=dict)
 
 
@@ -76,8 +79,16 @@ def command(
         def run(**values: Any) -> None:
             as_json = bool(values.pop("as_json_")) or GIVEN.as_json
             profile = values.pop("profile_") or GIVEN.profile
-            session = Session(config.load(profile, GIVEN.options, new_profile=new_profile), Output(as_json))
-            answer = function(session, **values)  # type: ignore[call-arg]
+            settings = config.load(profile, GIVEN.options, new_profile=new_profile)
+            session = Session(settings, Output(as_json), sign_only=GIVEN.sign_only)
+            answer: Answer | None
+            try:
+                answer = function(session, **values)  # type: ignore[call-arg]
+            except Pending:
+                if session.signed is None or not session.signed.calls:
+                    raise
+                # The command ended where it would have waited for the chain: what it signed is in the file.
+                answer = session.signed.answer()
             if answer is None:
                 return
             session.out.show(answer)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +13,7 @@ from ffem_cli import lookup, shell
 from ffem_cli.commands.keys import SuiteOption
 from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
+from ffem_cli.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from ffem_node.duties import Proposal
@@ -171,7 +168,7 @@ def run(
             if not actions:
                 break
         return
-    with _stopped_by_signals() as stop:
+    with stopped_by_signals() as stop:
         session.out.note(f"{keeper.wallet} keeps for registry {session.registry().address}; Ctrl-C stops")
         keeper.run(stop, say, poll=poll)
     session.out.note("stopped")
@@ -184,29 +181,6 @@ def _say(session: Session, action: Action) -> None:
     grant = action.grant_id or None
     data = {"time": now, "kind": action.kind, "grant": grant, "seq": action.seq or None, "text": action.text}
     session.out.line(text, data)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set. A second signal does what it always does."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    former = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, frame: object) -> None:
-        stop.set()
-        for one, handler in former.items():
-            signal.signal(one, handler)
-
-    for one in former:
-        signal.signal(one, on_signal)
-    try:
-        yield stop
-    finally:
-        for one, handler in former.items():
-            signal.signal(one, handler)
 
 
 def rotate(

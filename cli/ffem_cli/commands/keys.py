@@ -8,6 +8,7 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import shell
+from ffem_cli.commands import recovery
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
 
@@ -26,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     shell.command(group, "show", example="ffem key show --json")(show)
     shell.command(group, "rotate", example="ffem key rotate")(rotate)
     shell.command(group, "compromised", example="ffem key compromised 1")(compromised)
+    recovery.add_to(group)
     app.add_typer(group)
 
 

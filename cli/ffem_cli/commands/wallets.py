@@ -130,8 +130,9 @@ def backup(
     from ffem_chain.keys.wallet import wallet_address
 
     chosen = _name(session, name)
-    session.need(session.wallet_path(chosen), "wallet", chosen)
-    address = wallet_address(session.wallet_path(chosen))
+    external = session.external() if name is None else None
+    session.need(session.vault_path(chosen) if external else session.wallet_path(chosen), "wallet", chosen)
+    address = external.address if external else wallet_address(session.wallet_path(chosen))
     paths = [path for path in (session.wallet_path(chosen), session.vault_path(chosen)) if path.exists()]
     pack(paths, file)
     words = f"{file}: {' and '.join(path.name for path in paths)} of {address}"
