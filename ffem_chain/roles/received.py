@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eth_account.signers.local import LocalAccount
-
 from ffem_chain.chain.events import GrantCreated
 from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.signed import Wallet
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import FfemError, FormatError, NotForMe, Refused, Tampered
 from ffem_chain.keys.grants import Payload, parse_payload, read_scope
@@ -52,7 +51,7 @@ class Received:
         self,
         registry: Registry,
         vault: Vault,
-        account: LocalAccount,
+        account: Wallet,
         registrations: Registrations | None = None,
     ) -> None:
         self.registry = registry
