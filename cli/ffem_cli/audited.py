@@ -9,7 +9,7 @@ from ffem_cli.output import Table, moment
 
 if TYPE_CHECKING:
     from ffem_chain.audit.model import Anomaly, Moment, Report
-    from ffem_chain.audit.views import CaptureView, GrantLine, WalletView
+    from ffem_chain.audit.views import CaptureView, GrantLine, GrantView, WalletView
 
 DIGITS = lookup.SHOWN
 
@@ -83,6 +83,23 @@ def capture_blocks(view: CaptureView) -> list[str | Table]:
     if view.cannot_tell:
         blocks.append(view.cannot_tell)
     return blocks + _steps(view.grants)
+
+
+def grant_blocks(view: GrantView) -> list[str | Table]:
+    line = view.line
+    key = f"version {line.key_version} ({line.key_status.name.lower()}), suite {line.suite}"
+    keepers = f"{line.threshold} of {', '.join(line.keepers)}" if line.keepers else "none"
+    return [
+        "",
+        f"grant     {line.grant.hex()}",
+        f"album     {line.album.hex()} of {line.owner}",
+        f"to        {line.recipient}, key {key}",
+        f"keepers   {keepers}",
+        f"is for    {line.scope or 'not known here'}",
+        f"expires   {moment(line.expiry)}",
+        f"stands    {line.now}",
+        *_steps((line,)),
+    ]
 
 
 def wallet_blocks(view: WalletView) -> list[str | Table]:

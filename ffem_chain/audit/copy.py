@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import cbor2
 from eth_abi import encode as abi_encode
@@ -150,11 +150,19 @@ class Copy:
         return copy
 
 
+class Older(EventSource, Protocol):
+    """A source that ends with `block`: a copy, or an index."""
+
+    @property
+    def block(self) -> int:
+        """Its last block."""
+
+
 @dataclass(frozen=True)
 class Joined:
-    """A copy up to its last block, and a node from there on; an `EventSource`."""
+    """A copy or an index up to its last block, and a node from there on; an `EventSource`."""
 
-    copy: Copy
+    copy: Older
     node: EventSource
 
     def events(

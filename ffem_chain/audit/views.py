@@ -194,6 +194,38 @@ def capture_view(report: Report, capture: CaptureRegistered, scopes: Scopes) -> 
     )
 
 
+@dataclass(frozen=True)
+class GrantView:
+    """One grant: what it allows, how it got there, and what is out of the ordinary about it."""
+
+    line: GrantLine
+    anomalies: tuple[Anomaly, ...]
+
+
+def grant_view(report: Report, text: str, scopes: Scopes) -> GrantView:
+    """The grant that `text` names: its id, or the first digits of it (6 or more).
+
+    Raises Refused where there is none (saying whether that is proven), InputError where several are meant.
+    """
+    wanted = text.removeprefix("0x").lower()
+    found = [ledger for grant, ledger in report.history.grants.items() if grant.hex().startswith(wanted)]
+    if not found:
+        proof = "proven by the storage root" if report.complete else "as far as the logs show"
+        raise Refused(f"there is no grant {text[:64]} at block {report.block} ({proof})", "ffem ls --grants")
+    if len(found) > 1:
+        names = ", ".join(ledger.created.grant_id.hex()[:24] for ledger in found[:5])
+        raise InputError(f"{text[:64]} names {len(found)} grants: {names}", "give more digits")
+    (ledger,) = found
+    line = _line(report, _steps(report), ledger, scopes.get(ledger.created.grant_id))
+    return GrantView(line, tuple(a for a in report.anomalies if a.grant == line.grant))
+
+
+def grant_lines(report: Report, scopes: Scopes) -> tuple[GrantLine, ...]:
+    """All grants, in order of creation."""
+    steps = _steps(report)
+    return tuple(_line(report, steps, one, scopes.get(name)) for name, one in report.history.grants.items())
+
+
 def wallet_view(report: Report, wallet: str, scopes: Scopes) -> WalletView:
     """What a wallet was granted, what it asked for, and what was released to it. `wallet` in checksummed form."""
     history = report.history

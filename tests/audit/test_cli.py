@@ -106,7 +106,7 @@ def test_vaults_that_do_not_open(story: Story, ffem: Cli, tmp_path: Path, monkey
     assert ffem("audit", uid).status == 0
 
 
-def test_status(story: Story, ffem: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status(story: Story, ffem: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """0 where it could be carried out, 12 where its basis is broken; --strict counts warnings."""
     assert ffem("audit", "--patience", 0).status == 0
     strict = ffem("audit", "--patience", 0, "--strict")
@@ -115,7 +115,10 @@ def test_status(story: Story, ffem: Cli, monkeypatch: pytest.MonkeyPatch) -> Non
     hidden = story.id("asked")
     with lying(story.world.url, dropping(lambda event: getattr(event, "grant_id", b"") == hidden)) as url:
         monkeypatch.setenv("FFEM_RPC_URL", url)
-        broken = ffem("audit", story.scene.uid.hex(), "--json")
+        assert ffem("audit", story.scene.uid.hex()).status == 0  # the index has what the node hides by now
+        broken = ffem("audit", story.scene.uid.hex(), "--no-index", "--json")
+        monkeypatch.setenv("FFEM_HOME", str(tmp_path / "other"))
+        assert ffem("audit", story.scene.uid.hex(), "--json").out == broken.out  # an index of its own would not do
     assert broken.status == 12 and not broken.data["complete"]
     assert broken.data["anomalies"][0]["kind"] == "missing_history"
     assert json.loads(broken.err)["exit_status"] == 12
@@ -141,12 +144,15 @@ def test_unknown_code(story: Story, ffem: Cli, monkeypatch: pytest.MonkeyPatch) 
         (("--copy", "/nowhere"), 3, "no copy"),
         (("--copy", "b" + "a" * 58), 3, "no copy"),
         (("--patience", "-1"), 2, "patience"),
+        (("--grant", "ab" * 32), 7, "proven by the storage root"),
+        (("--grant", "abc"), 3, "too few"),
+        (("--grant", "no grant"), 3, "names nothing"),
     ],
 )
 def test_bad_input(ffem: Cli, tmp_path: Path, words: tuple[str, ...], status: int, message: str) -> None:
     done = ffem("audit", *words)
     assert (done.status, done.out) == (status, "") and message in done.err
-    assert not (tmp_path / "home").exists()
+    assert [path.name for path in (tmp_path / "home").glob("*")] in ([], ["sync"])  # at most the index
 
 
 def test_no_chain(ffem: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +177,7 @@ def test_sync_and_audit_from_the_copy(story: Story, ffem: Cli, tmp_path: Path, m
     cut = story.world.registry(9).events([ev.GrantCreated])[-1].block
     with lying(story.world.url, dropping(lambda event: event.block < cut)) as url:
         monkeypatch.setenv("FFEM_RPC_URL", url)
-        assert ffem("audit").status == 12
+        assert ffem("audit", "--no-index").status == 12
         for copy in (data["folder"], data["cid"]):
             joined = ffem("audit", "--block", data["block"], "--copy", copy, "--json")
             assert joined.status == 0 and joined.out == whole

@@ -9,17 +9,19 @@ import typer
 
 from ffem_chain.errors import FfemError, InputError, NotForMe
 from ffem_cli import audited, lookup, shell
+from ffem_cli.indexed import folder_of, percent, session_index
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session, has_secret
 
 if TYPE_CHECKING:
     from ffem_chain.audit.copy import Copy
     from ffem_chain.audit.model import Anomaly, Report
-    from ffem_chain.audit.source import EventSource, Progress
+    from ffem_chain.audit.source import EventSource
     from ffem_chain.audit.views import Scopes
     from ffem_chain.chain.registry import Registry
 
 HOUR = 3_600
+_GRANT_HINT = "a grant is its id, or at least 6 first digits of it"
 
 
 class AnomaliesFound(FfemError):
@@ -42,6 +44,9 @@ def audit(
     recipient: Annotated[
         str | None, typer.Option("--recipient", "-r", metavar="WALLET", help="What a wallet received and opened.")
     ] = None,
+    grant: Annotated[
+        str | None, typer.Option("--grant", "-g", metavar="GRANT", help="A grant: all that happened to it.")
+    ] = None,
     in_album: Annotated[str | None, typer.Option("--in-album", help="Id of the capture's album.")] = None,
     block: Annotated[
         str | None, typer.Option("--block", help="Number, or the 0x hash of a block you trust (default: the newest).")
@@ -62,6 +67,9 @@ def audit(
             help="Unlock this wallet's vault to say what its grants are for (default: where no passphrase is asked).",
         ),
     ] = None,
+    use_index: Annotated[
+        bool, typer.Option("--index/--no-index", help="Keep an index of the logs (see `ffem sync`), or read all anew.")
+    ] = True,
     strict: Annotated[
         bool, typer.Option("--strict", help="Leave with status 12 for warnings, too, not only where proof is broken.")
     ] = False,
@@ -71,41 +79,47 @@ def audit(
     It needs no wallet and no passphrase. What no audit can prove is printed, too. Exit status 12: the chain's history
     is missing, altered or another contract's.
     """
+    from ffem_chain.audit.copy import Joined
+    from ffem_chain.audit.index.ask import Question, ask
     from ffem_chain.audit.run import audit as run
-    from ffem_chain.audit.views import capture_view, find_capture, wallet_view
+    from ffem_chain.audit.views import capture_view, find_capture, grant_view, wallet_view
     from ffem_chain.roles.keyring import checksum
 
     wallet = None if recipient is None else checksum(recipient)
     if capture is not None:
         lookup.parse_name(capture)
+    if grant is not None:
+        grant = lookup.parse_name(grant, hint=_GRANT_HINT).prefix or _no_grant(grant)
     at, album = _block(block), _album(in_album)
     registry = session.unchecked_registry()
     source = _source(session, registry, copy)
     stores = [session.store()] if check_store else []
+    index = session_index(session, registry) if use_index and source is None else None
+    how: dict[str, Any] = {"confirmations": session.config.whole("confirmations"), "patience": patience, "block": at}
     with session.out.progress(100) as bar:
-        report = run(
-            registry,
-            source=source,
-            block=at,
-            confirmations=session.config.whole("confirmations"),
-            patience=patience,
-            stores=stores,
-            progress=_percent(bar),
-        )
+        report = None
+        if index is not None:
+            asked = Question(capture=capture, grant=grant, wallet=wallet)
+            report, source = ask(index, asked, progress=percent(bar), **how), Joined(index, registry)
+        if report is None or stores or not (capture or grant or wallet):
+            report = run(registry, source=source, stores=stores, progress=percent(bar), **how)
     data: dict[str, Any] = audited.head(report)
     blocks: list[str | Table] = audited.summary(report)
     shown = report.anomalies
-    known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or wallet) else {}
+    known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or grant or wallet) else {}
     if capture is not None and report.deployment:
         view = capture_view(report, find_capture(report, capture, album), known)
         data["capture"], shown = view, view.anomalies
         blocks += audited.capture_blocks(view)
+    if grant is not None and report.deployment:
+        one = grant_view(report, grant, known)
+        data["grant"], shown = one.line, tuple(a for a in shown if a in one.anomalies)
+        blocks += audited.grant_blocks(one)
     if wallet is not None:
         seen = wallet_view(report, wallet, known)
-        data["recipient"] = seen
-        shown = tuple(a for a in shown if a in seen.anomalies) if capture else seen.anomalies
+        data["recipient"], shown = seen, tuple(a for a in shown if a in seen.anomalies)
         blocks += audited.wallet_blocks(seen)
-    if capture is None and wallet is None:
+    if capture is None and grant is None and wallet is None:
         data["timeline"] = report.timeline
         blocks += audited.timeline_table(report.timeline)
     broken = tuple(a for a in report.anomalies if a.severity.name == "BROKEN" and a not in shown)
@@ -136,11 +150,11 @@ def sync(
     from ffem_chain.audit.sync import sync as run
 
     registry = session.registry()
-    place = folder or session.config.home / "sync" / registry.deployment_id.hex()
+    place = folder or folder_of(session, registry.deployment_id)
     if car is not None and car.exists():
         raise InputError(f"{car} exists already", "move it away first, or choose another name")
     with session.out.progress(100) as bar:
-        done = run(registry, place, confirmations=session.config.whole("confirmations"), progress=_percent(bar))
+        done = run(registry, place, confirmations=session.config.whole("confirmations"), progress=percent(bar))
     if car is not None:
         _export(done.copy, car)
     cid = _publish(session, place, done.copy) if publish else None
@@ -184,10 +198,6 @@ def _failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
 # ---------------------------------------------------------------------- what is read
 
 
-def _percent(bar: Any) -> Progress:
-    return lambda text, done, total: bar(text, 100 * done // max(1, total))
-
-
 def _block(text: str | None) -> int | bytes | None:
     if text is None:
         return None
@@ -199,6 +209,10 @@ def _block(text: str | None) -> int | bytes | None:
     except ValueError:
         pass
     raise InputError(f"{text[:80]!r} is no block", "a block is a number, or 0x and the 64 digits of its hash")
+
+
+def _no_grant(text: str) -> str:
+    raise InputError(f"{text[:80]!r} is no grant", _GRANT_HINT)
 
 
 def _album(text: str | None) -> bytes | None:
