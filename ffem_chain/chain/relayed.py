@@ -7,7 +7,7 @@ nonce and did what was signed, with its confirmations.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from eth_account.signers.local import LocalAccount
@@ -27,7 +27,7 @@ from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.relayclient import RelayClient
 from ffem_chain.chain.sender import MINING_SECONDS
 from ffem_chain.chain.signed import BY_FUNCTION, LIFETIME_SECONDS, Call, Wallet, new_call, sign
-from ffem_chain.chain.types import grant_id
+from ffem_chain.chain.types import GrantParams, grant_id
 from ffem_chain.errors import FfemError, InputError, Pending, Refused, Tampered
 
 _POLL, _LONGEST_POLL = 0.05, 1.0
@@ -98,6 +98,14 @@ class SignedRegistry(Registry):
         super().__init__(url, address, **options)
         self._wallet, self._carrier, self._lifetime = wallet, carrier, lifetime
 
+    def grant_batch(self, grants: Sequence[GrantParams]) -> Receipt:
+        """Grant many: each is a call of its own, so this is not all or none."""
+        return _one_by_one(lambda params=params: self.grant(params) for params in grants)  # type: ignore[misc]
+
+    def revoke_batch(self, album: bytes, salts: Sequence[bytes]) -> Receipt:
+        """Revoke many: each is a call of its own, so this is not all or none."""
+        return _one_by_one(lambda salt=salt: self.revoke(album, salt) for salt in salts)  # type: ignore[misc]
+
     def _send(self, name: str, *values: Any) -> Receipt:
         kind = BY_FUNCTION.get(name)
         if kind is None:
@@ -112,6 +120,25 @@ class SignedRegistry(Registry):
         if isinstance(self._wallet, LocalAccount):
             call = sign(call, self._wallet)
         return self._carrier.carry(call, self)
+
+
+def _one_by_one(calls: Iterable[Callable[[], Receipt]]) -> Receipt:
+    """Make signed calls in turn; the last one's receipt with the gas and the events of all. Where they are handed out
+    instead, all are."""
+    receipts: list[Receipt] = []
+    handed: HandedOut | None = None
+    for call in calls:
+        try:
+            receipts.append(call())
+        except HandedOut as error:
+            handed = error
+    if handed is not None:
+        raise handed
+    if not receipts:
+        raise InputError("there is nothing to send")
+    events = [event for receipt in receipts for event in receipt.events]
+    last = receipts[-1]
+    return Receipt(last.tx, last.block, sum(receipt.gas_used for receipt in receipts), events)
 
 
 def send_call(registry: Registry, call: Call) -> Receipt:

@@ -1,4 +1,4 @@
-"""Test vectors of everything that docs/KEYS.md and docs/FORMAT.md describe: `python -m ffem_chain.keys.vectors`.
+"""Test vectors of everything that docs/KEYS.md, FORMAT.md and RELAY.md describe: `python -m ffem_chain.keys.vectors`.
 
 What is deterministic is derived from names. What a seal draws at random is recorded: a file's value is kept for as long
 as it opens to what it should, and made anew otherwise. `--check` writes nothing and fails on any difference.
@@ -15,8 +15,10 @@ from pathlib import Path
 
 from ffem_chain.capture.vector_batch import batch_vectors
 from ffem_chain.capture.vector_capture import capture_vectors
+from ffem_chain.chain.vector_signed import signed_vectors
 from ffem_chain.keys.vector_cases import Json, Recorded, envelope_vectors, shamir_vectors, tree_vectors, vault_vectors
 from ffem_chain.keys.vector_grants import grant_vectors
+from ffem_chain.keys.vector_recovery import recovery_vectors
 
 FOLDER = Path(__file__).parents[2] / "tests" / "vectors"
 VECTORS: dict[str, Callable[[Recorded], Json]] = {
@@ -27,6 +29,8 @@ VECTORS: dict[str, Callable[[Recorded], Json]] = {
     "grants": grant_vectors,
     "capture": capture_vectors,
     "batch": batch_vectors,
+    "recovery": recovery_vectors,
+    "signed": signed_vectors,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -152,6 +153,16 @@ def typed_digest(call: Call) -> bytes:
     text = f"{call.kind.name}({','.join(f'{abi_type} {name}' for name, abi_type in fields)})"
     struct = hashed(text, [abi_type for _, abi_type in fields], [*call.values, call.nonce, call.deadline])
     return keccak(b"\x19\x01" + domain + struct)
+
+
+def test_the_committed_vectors() -> None:
+    found = json.loads((Path(__file__).parents[1] / "vectors" / "signed.json").read_text())
+    account = Account.from_key(found["private"])
+    assert [Call.from_json(case["line"].encode()).kind for case in found["cases"]] == list(KINDS)
+    for case in found["cases"]:
+        call = Call.from_json(case["line"].encode())
+        assert call.digest.hex() == case["digest"] and call.typed_data() == case["typed_data"]
+        assert sign(replace(call, signature=b""), account) == call and call.signer == account.address
 
 
 def broken(**changes: object) -> bytes:
