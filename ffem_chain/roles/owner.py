@@ -1,30 +1,48 @@
-"""What an album's owner does. Albums, captures and keys: `archive.py`; revoking: `revocation.py`.
+"""What an album's owner does. Albums, captures and keys: `archive.py`; the rest: `granting.py`, `revocation.py`,
+`rotation.py`.
 
 A grant's record is in the vault before its transaction: one that was interrupted shows as not `sent`.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any, TypedDict, Unpack
 
-from ffem_chain.chain.types import GrantParams, GrantStatus, grant_id
+from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import InputError, Refused
-from ffem_chain.keys.grants import GrantContext, KeeperKey, build_grant
-from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, Scope
-from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.suites import SECP256K1, XWING
+from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, LEVEL_RANGE, Scope
+from ffem_chain.keys.tree import LAST_SLOT, key_commit
 from ffem_chain.roles.archive import Archive
-from ffem_chain.roles.keyring import address_bytes, checksum, published_key
+from ffem_chain.roles.granting import Granting, OnPage, Prepared, Wanted, send
+from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import Album, GrantRecord, grant_from_vault, grant_to_vault
-from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grant
+from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grants
+from ffem_chain.roles.rotation import RotateResult, not_held, rotate
+
+_MOST_NAMED = 5
+
+
+class Options(TypedDict, total=False):
+    """How a grant is made. Without a capture: `album` (name or id), `epoch` (default: the present one) and `slots`, the
+    first and the last minute of a range of it. `expires`: no request from then on. `direct` seals the key itself:
+    openings leave no receipt and cannot be revoked. `suite` None takes suite 2 where the recipient and all keepers have
+    it, else suite 1.
+    """
+
+    album: str | bytes | None
+    epoch: int | None
+    slots: tuple[int, int] | None
+    expires: datetime | None
+    direct: bool
+    suite: int | None
 
 
 class Owner(Archive):
-    """An album owner: archives, grants, revokes."""
+    """An album owner: archives, grants, revokes, rotates."""
 
     # ------------------------------------------------------------------ grants
 
@@ -34,124 +52,135 @@ class Owner(Archive):
         found = self._section(self.vault.read())["grants"].get(self._deployment(), {})
         return [grant_from_vault(key, entry) for key, entry in found.items()]
 
-    def grant(
+    def grant(self, uid: bytes | None, face: int | None, wallet: str, **options: Unpack[Options]) -> GrantRecord:
+        """Let `wallet` open a face, a capture (`face` None) or, with `uid` None, an epoch of `album`; see `Options`.
+
+        The record is in the vault before the transaction. Raises Refused where the recipient or a keeper has no key, or
+        the keepers have not all accepted.
+        """
+        return self.grant_many(uid, face, [wallet], **options)[0]
+
+    def grant_many(
         self,
         uid: bytes | None,
         face: int | None,
-        wallet: str,
+        wallets: Sequence[str],
         *,
-        album: str | bytes | None = None,
-        epoch: int | None = None,
-        expires: datetime | None = None,
-        direct: bool = False,
-        suite: int | None = None,
-    ) -> GrantRecord:
-        """Let `wallet` open a face, a capture (`face` None) or, with `uid` None, an epoch of `album`.
-
-        `direct` seals the key itself: openings leave no receipt and cannot be revoked. `suite` None takes
-        suite 2 where the recipient and all keepers have it, else suite 1. The record is in the vault before
-        the transaction. Raises Refused where the recipient or a keeper has no key, or the keepers have not
-        all accepted.
-        """
-        scope, owned, key = self._scope(uid, face, album, epoch)
-        recipient = checksum(wallet)
+        on_page: OnPage | None = None,
+        **options: Unpack[Options],
+    ) -> list[GrantRecord]:
+        """The same to several wallets, in as few transactions as hold them; `on_page` gets the grants done and all of
+        them after each. Nothing is sent unless all can be granted: Refused names who cannot."""
+        scope, album = self._scope(uid, face, options)
+        expires = options.get("expires")
         expiry = 0 if expires is None else int(expires.timestamp())
         if expires is not None and expiry <= time.time():
             raise InputError(f"the grant would have expired already, at {expires.isoformat()}")
-        keeper_set, threshold, members = 0, 0, tuple[str, ...]()
-        if not direct:
-            keeper_set = self.registry.album(owned.album_id).current_keeper_set
-            if not keeper_set:
-                raise Refused(
-                    f"the keepers of album {owned.name!r} have not all accepted",
-                    "each keeper runs: ffem keeper accept",
-                )
-            pinned = self.registry.keeper_set(keeper_set)
-            threshold, members = pinned.threshold, pinned.keepers
-        chosen = self._suite(recipient, members) if suite is None else suite
-        version, public = published_key(self.registry, recipient, chosen, "recipient")
-        keepers = []
-        for member in members:
-            keeper_version, keeper_public = published_key(self.registry, member, chosen, "keeper")
-            keepers.append(KeeperKey(address_bytes(member), keeper_version, keeper_public))
-        salt = secrets.token_bytes(32)
-        context = GrantContext(
-            deployment=self.registry.deployment_id,
-            album=owned.album_id,
-            grant=grant_id(owned.album_id, salt),
-            recipient=address_bytes(recipient),
-            key_version=version,
-            suite=chosen,
-            threshold=threshold,
-            keepers=len(members),
-        )
-        built = build_grant(key, scope, context, public, keepers)
-        record = GrantRecord(
-            grant_id=context.grant,
-            album_id=owned.album_id,
-            salt=salt,
-            scope=scope,
-            recipient=recipient,
-            key_version=version,
-            suite=chosen,
-            expiry=expiry,
-            keeper_set=keeper_set,
-            sent=False,
-            block=0,
-        )
-        self._save_grant(record)
-        params = GrantParams(
-            owned.album_id,
-            salt,
-            built.scope_commit,
-            recipient,
-            version,
-            expiry,
-            keeper_set,
-            built.payload,
-        )
-        receipt = self.registry.grant(params)
-        record = replace(record, sent=True, block=receipt.block)
-        self._save_grant(record)
-        return record
+        granting, prepared, refused = Granting(self, album), list[Prepared](), list[Refused]()
+        direct, suite = options.get("direct", False), options.get("suite")
+        for wallet in dict.fromkeys(checksum(wallet) for wallet in wallets):
+            try:
+                prepared.append(granting.prepare(Wanted(scope, wallet, expiry, direct, suite)))
+            except Refused as error:
+                refused.append(error)
+        if len(refused) > 1:
+            shown = "; ".join(error.message for error in refused[:_MOST_NAMED])
+            more = f"; and {len(refused) - _MOST_NAMED} more" if len(refused) > _MOST_NAMED else ""
+            raise Refused(f"{len(refused)} of {len(wallets)} cannot be granted: {shown}{more}", refused[0].hint)
+        if refused:
+            raise refused[0]
+        return send(self, prepared, on_page)
 
-    def _save_grant(self, record: GrantRecord) -> None:
+    def save_grants(self, records: Sequence[GrantRecord]) -> None:
+        """Write grants to the vault, over those of the same id."""
         with self.vault.edit() as data:
             grants = self._section(data)["grants"].setdefault(self._deployment(), {})
-            grants[record.grant_id.hex()] = grant_to_vault(record)
+            grants.update((record.grant_id.hex(), grant_to_vault(record)) for record in records)
 
-    def _suite(self, recipient: str, members: Sequence[str]) -> int:
-        wallets = (recipient, *members)
-        return XWING if all(self.registry.active_key(wallet, XWING) for wallet in wallets) else SECP256K1
-
-    def _scope(
-        self, uid: bytes | None, face: int | None, album: str | bytes | None, epoch: int | None
-    ) -> tuple[Scope, Album, Secret]:
-        """What is granted, its album and its key."""
+    def _scope(self, uid: bytes | None, face: int | None, options: Options) -> tuple[Scope, Album]:
+        """What is granted, and its album."""
         if uid is None:
-            if album is None or face is not None:
+            named = options.get("album")
+            if named is None or face is not None:
                 raise InputError("a grant names a capture, a face of a capture, or an album")
-            owned = self.album(album)
-            number = owned.epoch if epoch is None else epoch
+            owned = self.album(named)
+            asked, slots = options.get("epoch"), options.get("slots")
+            number = owned.epoch if asked is None else asked
             if not 1 <= number <= owned.epoch:
                 raise InputError(
                     f"album {owned.name!r} has no epoch {number} yet, its present one is {owned.epoch}",
-                    "an earlier epoch, or leave it out; the next one begins with: ffem album rotate",
+                    "an earlier epoch, or leave it out; the next one begins with: ffem rotate",
                 )
-            return Scope(LEVEL_EPOCH, epoch=number), owned, self.epoch_secret(owned, number)
+            if slots is None or slots == (0, LAST_SLOT):
+                return Scope(LEVEL_EPOCH, epoch=number), owned
+            if not 0 <= slots[0] <= slots[1] <= LAST_SLOT:
+                raise InputError("a range of time ends after it begins", "--from 2026-06-01 --to 2026-06-08")
+            return Scope(LEVEL_RANGE, epoch=number, slot=slots[0], last=slots[1]), owned
         record = self.capture(uid)
-        owned = self.album(record.album_id)
-        if face is None:
-            scope = Scope(LEVEL_CAPTURE, epoch=record.epoch, slot=record.slot, uid=uid)
-            return scope, owned, self.capture_key(uid)
-        scope = Scope(LEVEL_FACE, epoch=record.epoch, slot=record.slot, uid=uid, face=face)
-        return scope, owned, self.face_key(uid, face)
+        level = LEVEL_CAPTURE if face is None else LEVEL_FACE
+        scope = Scope(level, epoch=record.epoch, slot=record.slot, uid=uid, face=face or 0)
+        return scope, self.album(record.album_id)
+
+    # ------------------------------------------------------------------ epochs
+
+    def rotate(
+        self,
+        name_or_id: str | bytes,
+        revoke: Sequence[bytes] = (),
+        *,
+        leave_out: Collection[str] = (),
+        grant: bool = True,
+        on_page: OnPage | None = None,
+    ) -> RotateResult:
+        """Begin the album's next epoch, revoke these grants (ids) of it, and grant the new epoch to who had the former
+        one, in one transaction where it holds all; see `rotation.rotate`."""
+        records = [self._grant(one) for one in revoke]
+        return rotate(self, name_or_id, records, leave_out=leave_out, grant=grant, on_page=on_page)
+
+    def holds_epoch(self, album: Album, epoch: int) -> bool:
+        """Whether the vault has the secret of an epoch that this deployment knows."""
+        try:
+            commit = self.epoch_commit(album, epoch)
+        except InputError:
+            return False
+        return commit == self.registry.epoch_key_commit(album.album_id, epoch)
+
+    def epoch_commit(self, album: Album, epoch: int) -> bytes:
+        """Commitment to the secret of an epoch (32 bytes). Raises InputError where the vault does not hold it."""
+        return key_commit(self.epoch_secret(album, epoch), "epoch")
+
+    def enter_epoch(self, album: Album, epoch: int) -> Album:
+        """What is sealed from now on is of this epoch."""
+        with self.vault.edit() as data:
+            self.album_entry(data, album)["epoch"] = epoch
+        return replace(album, epoch=epoch)
+
+    def follow_epoch(self, album: Album) -> Album:
+        """The album at the epoch where the chain is, so that nothing is sealed under one that has ended.
+
+        Raises Refused where the chain is ahead and the vault has not that epoch's secret: it was rotated elsewhere.
+        """
+        there = self.registry.album(album.album_id).epoch
+        if there <= album.epoch:
+            return album
+        if not self.holds_epoch(album, there):
+            raise not_held(album, there)
+        return self.enter_epoch(album, there)
+
+    def album_entry(self, data: dict[str, Any], album: Album) -> dict[str, Any]:
+        """An album's entry in the vault's content."""
+        entry: dict[str, Any] = self._section(data)["albums"][album.album_id.hex()]
+        return entry
 
     # ------------------------------------------------------------------ revocation
 
     def revoke(self, grant: bytes) -> RevokeResult:
-        """Revoke a grant; see `revocation.revoke_grant`."""
-        return revoke_grant(self, self._grant(grant))
+        """Revoke a grant; see `revocation.revoke_grants`."""
+        return self.revoke_many([grant])[0]
+
+    def revoke_many(self, grants: Sequence[bytes]) -> list[RevokeResult]:
+        """Revoke grants, those of an album in one transaction; see `revocation.revoke_grants`."""
+        return revoke_grants(self, [self._grant(one) for one in grants])
 
     def revoke_all(self, uid: bytes, wallet: str | None = None) -> list[RevokeResult]:
         """Revoke all grants of a capture and its faces (to one wallet); see `revocation.revoke_all`."""
@@ -159,7 +188,7 @@ class Owner(Archive):
 
     def routes(self, uid: bytes, face: int | None, wallet: str) -> list[Route]:
         """Every way still open by which `wallet` can obtain the key of a capture or face, or part of it."""
-        scope, owned, _ = self._scope(uid, face, None, None)
+        scope, owned = self._scope(uid, face, {})
         return open_routes(self, owned.album_id, scope, wallet)
 
     def _grant(self, grant: bytes) -> GrantRecord:

@@ -1,12 +1,13 @@
 """Revoking, and saying honestly what stays open.
 
 A route is another way by which a wallet can still obtain a key: a live grant that covers the same face
-(epoch ⊃ capture ⊃ face) or a part of the same capture, a direct grant, or a grant that was opened before.
+(epoch ⊃ range ⊃ capture ⊃ face) or a part of the same capture, a direct grant, or a grant that was opened before.
 Opened means that the threshold of keepers had committed, so revoking it later recalls nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,13 @@ from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import checksum
-from ffem_chain.roles.records import GrantRecord, covers, describe
+from ffem_chain.roles.records import GrantRecord, covers, describe, overlaps
 
 if TYPE_CHECKING:
     from ffem_chain.roles.owner import Owner
+
+# revocations in one transaction, of about 10,000 gas each
+_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -60,24 +64,43 @@ class RevokeResult:
         if self.direct:
             since = f"opened at block {self.opened_block}, cannot be recalled"
             return f"{since}: a direct grant, {DIRECT_LABEL}; its wallet opens as before"
+        if self.opened and self.scope.many:
+            what = describe(self.scope)
+            return (
+                f"opened at block {self.opened_block}, cannot be recalled: {what} stay open to its wallet, also those "
+                "sealed later; what is sealed after ffem rotate does not"
+            )
         if self.opened:
             return f"opened at block {self.opened_block}, cannot be recalled; no further request is answered"
         return f"revoked at block {self.block}, before it was opened"
 
 
-def revoke_grant(owner: Owner, record: GrantRecord) -> RevokeResult:
-    """Revoke one grant and list what stays open to its wallet.
+def revoke_grants(owner: Owner, records: Sequence[GrantRecord]) -> list[RevokeResult]:
+    """Revoke grants and list what stays open to the wallet of each.
 
-    A grant revoked before gives the recorded outcome again (a resumed call). Raises Refused where the grant
-    never reached the chain.
+    Several of an album go in one transaction for each 200. A grant revoked before gives the recorded outcome again (a
+    resumed call). Routes are computed after the last revocation. Raises Refused, and revokes none, where one never
+    reached the chain.
     """
-    registry = owner.registry
-    state = registry.grant_state(record.grant_id)
-    if state.status is GrantStatus.NONE:
-        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
-    if not state.revoked:
-        registry.revoke(record.album_id, record.salt)
-    events = registry.events([GrantCreated, GrantOpened, GrantRevoked], grant=record.grant_id)
+    registry, waiting = owner.registry, dict[bytes, list[bytes]]()
+    for record in records:
+        state = registry.grant_state(record.grant_id)
+        if state.status is GrantStatus.NONE:
+            raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
+        if not state.revoked:
+            waiting.setdefault(record.album_id, []).append(record.salt)
+    for album, salts in waiting.items():
+        if len(salts) == 1:
+            registry.revoke(album, salts[0])
+            continue
+        for at in range(0, len(salts), _AT_ONCE):
+            registry.revoke_batch(album, salts[at : at + _AT_ONCE])
+    return [outcome(owner, record) for record in records]
+
+
+def outcome(owner: Owner, record: GrantRecord) -> RevokeResult:
+    """How the revocation of a grant, which is on the chain, came out."""
+    events = owner.registry.events([GrantCreated, GrantOpened, GrantRevoked], grant=record.grant_id)
     revoked = next(e for e in events if isinstance(e, GrantRevoked))
     opened_block = next((e.block for e in events if isinstance(e, GrantOpened)), None)
     if record.direct:
@@ -113,9 +136,7 @@ def revoke_all(owner: Owner, uid: bytes, wallet: str | None = None) -> list[Revo
                 chosen.append(record)
     if not chosen:
         raise InputError(f"there is no grant of capture {uid.hex()[:16]} to revoke")
-    for record in chosen:
-        owner.registry.revoke(record.album_id, record.salt)
-    return [revoke_grant(owner, record) for record in chosen]
+    return revoke_grants(owner, chosen)
 
 
 def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[Route]:
@@ -132,7 +153,7 @@ def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[
             continue
         record = known.get(created.grant_id)
         scope = record.scope if record else None
-        if scope is not None and not (covers(scope, target) or covers(target, scope)):
+        if scope is not None and not overlaps(scope, target):
             continue
         route = _route(owner, created, scope, scope is not None and covers(scope, target))
         if route is not None:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -237,7 +238,7 @@ def test_keys_that_are_not_those_of_the_range() -> None:
         {"slot": 1, "last": 5, "epoch": 0},
     ],
 )
-def test_ranges_that_are_none(fields: dict[str, int]) -> None:
+def test_ranges_that_are_none(fields: dict[str, Any]) -> None:
     with pytest.raises(FormatError):
         Scope(LEVEL_RANGE, **{"epoch": 2, **fields})
 
