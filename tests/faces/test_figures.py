@@ -35,7 +35,7 @@ def test_sheet(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     figures.main()
     assert json.loads(capsys.readouterr().out)["model_id"] == model.model_id.hex()
     sheet = cv2.imread(str(path))
-    assert sheet.shape == (4 * 64, 8 * 64, 3)
+    assert sheet.shape == (4 * model.size, 8 * model.size, 3)
     assert np.array_equal(sheet[:, :, ::-1], figures.sample_sheet(model))
 
 

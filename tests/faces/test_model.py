@@ -17,7 +17,7 @@ from ffem_chain.faces.flow.dither import dither
 from ffem_chain.faces.flow.glow import Glow, GlowConfig
 from ffem_chain.faces.flow.haar import HaarConfig, HaarGlow
 from ffem_chain.faces.flow.refine import Refiner, RefinerConfig
-from ffem_chain.faces.flow.weights import Model, load_bytes, load_model, radius_ratio
+from ffem_chain.faces.flow.weights import DEFAULT_MODEL, Model, load_bytes, load_model, radius_ratio
 from ffem_chain.faces.flow.weightsfile import FEATURES, dump, from_checkpoints
 from ffem_chain.faces.posing import align
 from ffem_chain.faces.training.data import dequantise
@@ -71,7 +71,7 @@ def test_the_shipped_flow_is_a_trained_one(model: Model, face: NDArray[np.uint8]
     with torch.no_grad():
         bits = float(model.flow.bits_per_dimension(dequantise(face)))
     assert bits < 5
-    assert model.steps >= 6000
+    assert model.steps >= 1000
     assert len(model.model_id) == 32
 
 
@@ -83,16 +83,20 @@ def test_coordinates_that_no_face_has_give_a_picture(model: Model) -> None:
     assert faces.dtype == np.uint8
 
 
-def test_temper_cools_fine_levels_more(model: Model) -> None:
+@pytest.mark.parametrize("name", ["ffem-64", "ffem-128"])
+def test_temper_cools_fine_levels_more_but_for_details(name: str) -> None:
+    model = load_model(name)
     tempered = model.temper(np.ones(3 * model.size**2), 0.5)
     levels = [float(tempered[where].mean()) for where in model.flow.level_slices]
+    if isinstance(model.flow, HaarGlow):
+        assert levels.pop(0) == pytest.approx(0.7)
     assert levels == sorted(levels)
     assert levels[0] < levels[-1] == 0.5
     assert not model.temper(np.ones(3 * model.size**2), 0.0).any()
 
 
 def test_models_are_found_by_name() -> None:
-    assert load_model() is load_model("ffem-64")
+    assert load_model() is load_model(DEFAULT_MODEL)
     with pytest.raises(InputError, match="no model nothing") as caught:
         load_model("nothing")
     assert "ffem-64" in caught.value.hint

@@ -184,8 +184,8 @@ def test_another_model_is_named(sealed: SealedPicture, model: Model) -> None:
     with pytest.raises(NotForMe, match="not other") as caught:
         open_flow(sealed.capture, sealed.image, 0, sealed.face_key(0), other)
     assert "exact layer" in caught.value.hint
-    larger = replace(sealed.capture, manifest=replace(sealed.capture.manifest, size=128))
-    with pytest.raises(FormatError, match="128 px"):
+    larger = replace(sealed.capture, manifest=replace(sealed.capture.manifest, size=2 * model.size))
+    with pytest.raises(FormatError, match=f"{2 * model.size} px"):
         fake(larger, sealed.image, 0.5, model)
 
 

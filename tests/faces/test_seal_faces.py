@@ -27,7 +27,7 @@ def test_every_pixel_of_every_box_is_covered_and_no_other(sealed: SealedPicture,
     owner = ownership([face.box for face in public], 512, 512)
     assert np.array_equal(sealed.image[owner < 0], photo[owner < 0])
     (face,) = sealed.capture.faces
-    q = quantise.unpack_integers(face.z, 3 * 64 * 64, PRECISIONS[PRECISION])
+    q = quantise.unpack_integers(face.z, 3 * sealed.capture.manifest.size**2, PRECISIONS[PRECISION])
     box = public[0].box
     assert np.array_equal(sealed.image[box.rows, box.columns], latent_tile(q, PRECISION, box))
 
@@ -41,13 +41,14 @@ def test_the_original_is_left_alone(photo: Picture, model: Model) -> None:
 def latent(one: SealedPicture) -> np.ndarray:
     """Z_enc of the only face as float64 (n,), the n independent values that a tile is made of."""
     (face,) = one.capture.faces
-    return quantise.unpack(face.z, 3 * 64 * 64, PRECISIONS[PRECISION])
+    return quantise.unpack(face.z, 3 * one.capture.manifest.size**2, PRECISIONS[PRECISION])
 
 
 def test_the_tile_tells_nothing_of_the_face(sealed: SealedPicture, photo: Picture) -> None:
     """Bounds are 6 standard deviations of what a Gaussian gives: one failure in 5e8 runs."""
     z, box = latent(sealed), sealed.capture.public_faces[0].box
-    face = cv2.resize(photo[box.rows, box.columns], (64, 64), interpolation=cv2.INTER_AREA).transpose(2, 0, 1).ravel()
+    m = sealed.capture.manifest.size
+    face = cv2.resize(photo[box.rows, box.columns], (m, m), interpolation=cv2.INTER_AREA).transpose(2, 0, 1).ravel()
     assert abs(np.corrcoef(z, face)[0, 1]) < 6 / np.sqrt(z.size)
     # the histogram is a Gaussian's, whatever the face
     assert abs(z.mean()) < 6 / np.sqrt(z.size)
@@ -71,8 +72,8 @@ def test_geometry_travels_sealed_and_exact(sealed: SealedPicture, detector: Cent
     assert values[14:24] == pytest.approx(found.landmarks.ravel())
     matrix = np.array(values[5:11]).reshape(2, 3)
     assert sealed.capture.public_faces[0].alignment == public_alignment(matrix, model.size)
-    z_enc = quantise.unpack(face.z, 3 * 64 * 64, PRECISIONS[PRECISION])
-    assert np.linalg.norm(z_enc) == pytest.approx(np.sqrt(3 * 64 * 64), rel=1e-3)  # the radius is not in it
+    z_enc = latent(sealed)
+    assert np.linalg.norm(z_enc) == pytest.approx(np.sqrt(3) * model.size, rel=1e-3)  # the radius is not in it
     z = unrotate(z_enc, rotation_key(key), values[0])
     assert np.linalg.norm(z) == pytest.approx(values[0], rel=1e-3)
     decoded = model.decode(z[None])[0]
@@ -90,7 +91,7 @@ def test_a_neighbour_never_enters_a_latent(photo: Picture, model: Model) -> None
 
     class Keeps:
         size, model_id = model.size, model.model_id
-        frontalize, keyed_dither = model.frontalize, model.keyed_dither
+        frontalize, keyed_dither, margin = model.frontalize, model.keyed_dither, model.margin
 
         def encode(self, faces: np.ndarray, dither: np.ndarray | None = None) -> np.ndarray:
             self.faces = faces.copy()
