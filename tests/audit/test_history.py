@@ -57,6 +57,9 @@ def test_the_whole_storage_is_rebuilt_from_events(story: Story) -> None:
     assert Prover(registry, header).read(list(expected)) == {slot: word.value for slot, word in expected.items()}
     for grant, ledger in report.history.grants.items():
         assert registry.grant_state(grant, block=report.block) == ledger.state
+    states = [ledger.state for ledger in report.history.grants.values()]
+    assert registry.grant_states(list(report.history.grants), block=report.block) == states
+    assert registry.grant_states([bytes(32)])[0].status.name == "NONE" and registry.grant_states([]) == []
     for (wallet, version), key in report.history.keys.items():
         view = registry.key(wallet, version)
         assert (view.status, view.suite) == (key.status, key.registered.suite)

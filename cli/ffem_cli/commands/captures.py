@@ -176,26 +176,26 @@ def _who_may_open(session: Session, event: Registration, owner: str | None) -> l
     if session.has_wallet() and session.address() == owner and can_unlock():
         known = {one.grant_id: one.scope for one in session.owner().grants()}
     target = Scope(LEVEL_CAPTURE, epoch=event.epoch, slot=event.slot, uid=event.uid)
-    found = []
+    shown: list[tuple[GrantCreated, Scope | None]] = []
     for created in registry.events([GrantCreated], album=event.album):
         if not isinstance(created, GrantCreated):
             continue
         scope = known.get(created.grant_id)
-        if scope is not None and not (covers(scope, target) or covers(target, scope)):
-            continue
-        state = registry.grant_state(created.grant_id)
-        found.append(
-            {
-                "grant": created.grant_id,
-                "recipient": created.recipient,
-                "scope": describe(scope) if scope is not None else None,
-                "status": state.status,
-                "opened": state.opened,
-                "expires": instant(created.expiry),
-                "label": DIRECT_LABEL if created.keeper_set == 0 else None,
-            }
-        )
-    return found
+        if scope is None or covers(scope, target) or covers(target, scope):
+            shown.append((created, scope))
+    states = registry.grant_states([created.grant_id for created, _ in shown])
+    return [
+        {
+            "grant": created.grant_id,
+            "recipient": created.recipient,
+            "scope": describe(scope) if scope is not None else None,
+            "status": state.status,
+            "opened": state.opened,
+            "expires": instant(created.expiry),
+            "label": DIRECT_LABEL if created.keeper_set == 0 else None,
+        }
+        for (created, scope), state in zip(shown, states, strict=True)
+    ]
 
 
 def standing(grant: dict[str, Any]) -> str:

@@ -151,11 +151,10 @@ def affected_grants(registry: Registry, wallet: str, version: int) -> list[dict[
     from ffem_chain.errors import FormatError
     from ffem_chain.keys.grants import parse_payload
 
-    found = []
+    sealed: list[tuple[str, GrantCreated]] = []
     for event in registry.events([GrantCreated], recipient=wallet):
         if isinstance(event, GrantCreated) and event.key_version == version:
-            status = registry.grant_state(event.grant_id).status
-            found.append({"role": "recipient", "grant": event.grant_id, "album": event.album, "status": status})
+            sealed.append(("recipient", event))
     sets = {
         event.keeper_set: event
         for event in registry.events([KeeperSetProposed])
@@ -170,10 +169,14 @@ def affected_grants(registry: Registry, wallet: str, version: int) -> list[dict[
                 share = parse_payload(event.payload, event.suite, len(keepers)).shares[keepers.index(wallet)]
             except FormatError:
                 continue  # Anybody may write a payload that nobody can read; no share of ours is in it.
-            status = registry.grant_state(event.grant_id).status
-            if share.version == version and status in (GrantStatus.LIVE, GrantStatus.OPENED):
-                found.append({"role": "keeper", "grant": event.grant_id, "album": album, "status": status})
-    return found
+            if share.version == version:
+                sealed.append(("keeper", event))
+    states = registry.grant_states([event.grant_id for _, event in sealed])
+    return [
+        {"role": role, "grant": event.grant_id, "album": event.album, "status": state.status}
+        for (role, event), state in zip(sealed, states, strict=True)
+        if role == "recipient" or state.status in (GrantStatus.LIVE, GrantStatus.OPENED)
+    ]
 
 
 def _explain(version: int, affected: list[dict[str, Any]]) -> list[str]:

@@ -60,6 +60,8 @@ def _grants(owner: Owner, album: bytes | None = None) -> list[dict[str, Any]]:
     """The grants in an owner's vault with what each allows now."""
     from ffem_chain.roles.records import describe
 
+    records = [one for one in owner.grants() if album in (None, one.album_id)]
+    states = owner.registry.grant_states([one.grant_id for one in records])
     return [
         {
             "grant": one.grant_id,
@@ -76,9 +78,7 @@ def _grants(owner: Owner, album: bytes | None = None) -> list[dict[str, Any]]:
             "label": DIRECT_LABEL if one.direct else None,
             "block": one.block or None,
         }
-        for one in owner.grants()
-        if album in (None, one.album_id)
-        for state in (owner.registry.grant_state(one.grant_id),)
+        for one, state in zip(records, states, strict=True)
     ]
 
 
