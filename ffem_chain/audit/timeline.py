@@ -48,6 +48,11 @@ def _words(history: History, event: ev.Event, ledger: Ledger | None) -> str:
         case ev.KeyStatusChanged():
             what = "declared compromised" if event.status is KeyStatus.COMPROMISED else "retired"
             return f"encryption key version {event.version} of {event.wallet} was {what}"
+        case ev.RecoveryPublished():
+            what = f"the private half of encryption key version {event.version}"
+            return f"{event.wallet} published {what}, sealed to its own recovery key"
+        case ev.NoncesUsed():
+            return _nonces(event)
         case ev.AlbumCreated():
             return f"{event.owner} created album {short(event.album)}"
         case ev.EpochOpened():
@@ -61,10 +66,28 @@ def _words(history: History, event: ev.Event, ledger: Ledger | None) -> str:
             return f"keeper set {event.keeper_set} serves album {short(event.album)}"
         case ev.CaptureRegistered():
             return f"capture {short(event.uid)} was registered in album {short(event.album)}, epoch {event.epoch}"
+        case ev.CapturesRegistered():
+            what = f"{event.count} captures were registered in album {short(event.album)}, epoch {event.epoch}"
+            return f"{what}, as batch {short(event.root)}"
         case ev.GrantCreated():
             return _granted(history, event)
+        case ev.GrantsBatched():
+            what = f"{len(event.grant_ids)} grants of album {short(event.album)}"
+            return f"{what} were made together, as batch {event.batch}"
         case _:
             return _of_grant(event, ledger)
+
+
+def _nonces(event: ev.NoncesUsed) -> str:
+    """A call by signature uses one nonce, and its own events follow; a cancellation may use several."""
+    count = event.mask.bit_count()
+    if count == 1:
+        return f"a signature of {event.wallet} was used for a call, or cancelled (nonce {_first(event)})"
+    return f"{event.wallet} cancelled signatures with {count} nonces from {256 * event.word} on"
+
+
+def _first(event: ev.NoncesUsed) -> int:
+    return 256 * event.word + event.mask.bit_length() - 1
 
 
 def _granted(history: History, event: ev.GrantCreated) -> str:

@@ -6,7 +6,7 @@ recipient's own), `scopes` resolves it; otherwise every grant of the album may b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -123,9 +123,12 @@ class WalletView:
     anomalies: tuple[Anomaly, ...]
 
 
-def find_capture(report: Report, text: str, album: bytes | None = None) -> CaptureRegistered:
+def find_capture(
+    report: Report, text: str, album: bytes | None = None, listed: Sequence[CaptureRegistered] = ()
+) -> CaptureRegistered:
     """The capture that `text` names: uid in hex, its first digits (6 or more), or its CID.
 
+    `listed` are captures of batches, as if each had been registered by itself.
     Raises Refused where none is registered (saying whether that is proven), InputError where several are.
     """
     wanted = text.removeprefix("0x").lower()
@@ -135,12 +138,15 @@ def find_capture(report: Report, text: str, album: bytes | None = None) -> Captu
             digest = digest_of_cid(text)
         except FormatError:
             digest = b""
+    # Of two registrations of a uid in an album the first counts.
+    alone = (capture for entry in report.history.albums.values() for capture in entry.captures.values())
+    ordered = sorted([*alone, *listed], key=lambda capture: (capture.block, capture.log_index))
+    counting = {(capture.album, capture.uid): capture for capture in reversed(ordered)}
     found = [
         capture
-        for name, entry in report.history.albums.items()
+        for (name, uid), capture in counting.items()
         if album in (None, name)
-        for uid, capture in entry.captures.items()
-        if (digest and capture.digest == digest) or (len(wanted) >= 6 and uid.hex().startswith(wanted))
+        and ((digest and capture.digest == digest) or (len(wanted) >= 6 and uid.hex().startswith(wanted)))
     ]
     if not found:
         proof = "proven by the storage root" if report.complete else "as far as the logs show"

@@ -27,6 +27,12 @@ class Store(Protocol):
         (not a CID, not a flat directory of files, larger than `max_bytes`).
         """
 
+    def get_file(self, cid: str, name: str, *, max_bytes: int = MAX_BYTES) -> tuple[bytes, bytes]:
+        """The root block of a directory and one of its files, verified; nothing of the other files is fetched.
+
+        The root block's sha2-256 is the digest in `cid`, and it names the file's CID. Raises like `get`.
+        """
+
     def has(self, cid: str) -> bool:
         """Whether all of a directory's blocks are here, without fetching or verifying the files.
 

@@ -22,6 +22,14 @@ class BlockReader(ABC):
         digest_of_cid(cid)
         return unixfs.Reader(self._fetch, max_bytes).files(Cid.parse(cid))
 
+    def get_file(self, cid: str, name: str, *, max_bytes: int = MAX_BYTES) -> tuple[bytes, bytes]:
+        """See `Store.get_file`."""
+        digest_of_cid(cid)
+        root = Cid.parse(cid)
+        blocks: dict[Cid, bytes] = {}
+        data = unixfs.Reader(self._fetch, max_bytes, blocks.__setitem__).file(root, name)
+        return blocks[root], data
+
     def export_car(self, cid: str, path: Path) -> None:
         """See `Store.export_car`."""
         digest_of_cid(cid)

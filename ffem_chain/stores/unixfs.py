@@ -65,6 +65,11 @@ def build(files: Mapping[str, bytes]) -> tuple[Cid, Iterator[Block]]:
     return Cid.of(DAG_PB, root), blocks()
 
 
+def file_cid(data: bytes) -> Cid:
+    """CID of a file, as a directory names it."""
+    return _tree(data)[0]
+
+
 def _starts(data: bytes) -> range:
     return range(0, max(1, len(data)), CHUNK)  # an empty file is one empty leaf
 
@@ -114,6 +119,13 @@ class Reader:
     def files(self, root: Cid) -> dict[str, bytes]:
         """All files of a directory."""
         return {name: self._file(cid) for name, cid in self.directory(root).items()}
+
+    def file(self, root: Cid, name: str) -> bytes:
+        """One file of a directory; nothing of the others is fetched. FormatError where there is none of that name."""
+        listed = self.directory(root)
+        if name not in listed:
+            raise FormatError(f"the directory holds no {name}")
+        return self._file(listed[name])
 
     def walk(self, root: Cid) -> None:
         """Read and verify a directory as `files` does, keeping nothing: for what `on_block` does."""
