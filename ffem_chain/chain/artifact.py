@@ -28,6 +28,13 @@ class Artifact:
         """The distinct values that stand at the immutables of `code`."""
         return {code[at : at + length] for at, length in self.immutables}
 
+    def code_of(self, value: bytes) -> bytes:
+        """The code of a deployment whose immutables are all `value` (32 bytes)."""
+        code = bytearray(self.deployed)
+        for at, length in self.immutables:
+            code[at : at + length] = value
+        return bytes(code)
+
     def _masked(self, code: bytes) -> bytes:
         masked = bytearray(code)
         for at, length in self.immutables:
