@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffem_chain.errors import InputError
-from ffem_chain.keys.files import read_file
 from ffem_cli import lookup
 from ffem_cli.output import count
 from ffem_cli.session import Session
@@ -35,21 +33,18 @@ def photos_in(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def digest_of(photo: Path) -> bytes:
-    """SHA-256 of a photo's file (32 bytes). Raises InputError."""
-    return hashlib.sha256(read_file(photo, "photo")).digest()
-
-
 class SealedBefore:
-    """Photos of which an album has a capture already, registered or still in the store, by their digest."""
+    """Photos of which an album has a capture already, registered or still in the store."""
 
     def __init__(self, session: Session, owner: Owner, album: Album) -> None:
         self._session = session
         self._known = {one.source: one for one in owner.captures() if one.source and one.album_id == album.album_id}
 
-    def find(self, source: bytes) -> CaptureRecord | None:
-        """The capture of the photo with this digest."""
-        record = self._known.get(source)
+    def find(self, photo: Path) -> CaptureRecord | None:
+        """The capture of a photo, known by its file's SHA-256. Raises InputError where that cannot be read."""
+        from ffem_node.photo import photo_digest
+
+        record = self._known.get(photo_digest(photo)) if self._known else None
         return record if record and (record.registered or self._session.store().has(record.cid)) else None
 
 

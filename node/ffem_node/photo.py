@@ -7,6 +7,7 @@ an open thumbnail of the faces, the place and the camera's serial number. What m
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -57,10 +58,12 @@ _LONGEST_TEXT = 64
 
 @dataclass(frozen=True)
 class Photo:
-    """`pixels` u8[H,W,3] sRGB, upright; `exif` the metadata that may be kept, an EXIF block, empty where none is."""
+    """`pixels` u8[H,W,3] sRGB, upright; `exif` the metadata that may be kept, an EXIF block, empty where none is;
+    `digest` the SHA-256 of the file, empty for pixels that come from none."""
 
     pixels: NDArray[np.uint8]
     exif: bytes
+    digest: bytes = b""
 
 
 def load_photo(path: Path | str, *, most_pixels: int = MOST_PIXELS, most_bytes: int = MOST_BYTES) -> NDArray[np.uint8]:
@@ -80,7 +83,12 @@ def read_photo(path: Path | str, *, most_pixels: int = MOST_PIXELS, most_bytes: 
         _check(image, path, most_pixels)
         image.load()
         _check(image, path, most_pixels)  # a HEIC's size may change as it is decoded
-        return Photo(_upright(image), _kept(image))
+        return Photo(_upright(image), _kept(image), hashlib.sha256(data).digest())
+
+
+def photo_digest(path: Path | str) -> bytes:
+    """The `Photo.digest` of a photo's file, without decoding it. Raises InputError like `read_photo`."""
+    return hashlib.sha256(_read_file(Path(path), MOST_BYTES)).digest()
 
 
 def _read_file(path: Path, most_bytes: int) -> bytes:

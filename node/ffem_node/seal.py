@@ -101,17 +101,15 @@ def seal_photo(
     pose: PoseEstimator | None = None,
     keep_metadata: bool = False,
     allow_no_faces: bool = False,
-    source: bytes = b"",
     on_progress: Callable[[str], None] | None = None,
 ) -> Sealed:
     """Seal a photograph (a path, or u8[H,W,3] RGB) into `album` and register it; `registry` None leaves that for later.
 
     `pose` None takes the angles from the detector's five landmarks. `keep_metadata` keeps what `ffem_node.photo` holds
-    to be harmless: date, make, model, exposure. `source` goes into the vault, see `Archive.record_capture`.
-    `on_progress` is called with each stage's name as it begins. Raises InputError (unreadable picture, no face found),
-    and an FfemError whatever goes wrong in a stage; nothing of the picture is then stored, recorded or registered. Only
-    a registration that the chain refuses leaves something behind, the sealed capture; where the chain does not answer,
-    `registered` is False. `resume_pending` registers both.
+    to be harmless: date, make, model, exposure. `on_progress` is called with each stage's name as it begins. Raises
+    InputError (unreadable picture, no face found), and an FfemError whatever goes wrong in a stage; nothing of the
+    picture is then stored, recorded or registered. Only a registration that the chain refuses leaves something behind,
+    the sealed capture; where the chain does not answer, `registered` is False. `resume_pending` registers both.
     """
     clock = _Clock(on_progress)
     with clock.stage("load"):
@@ -129,7 +127,7 @@ def seal_photo(
     with clock.stage("store"):
         cid = store.put(files)
     try:
-        record = owner.record_capture(found, capture, cid, source)
+        record = owner.record_capture(found, capture, cid, picture.digest)
     except BaseException:
         store.unpin(cid)
         raise

@@ -13,7 +13,9 @@ from ffem_chain.errors import Refused
 from ffem_chain.roles.batches import Batch, note_mined, register_batches, waiting
 from ffem_chain.roles.reading import load_capture, load_registered, opened_face_key
 from ffem_chain.roles.registrations import Registrations
+from ffem_chain.stores import open_store
 from ffem_chain.stores.cid import cid_of_digest
+from ffem_devnet.ipfs import IpfsDaemon
 
 from .world import Scene, World, album_with, interrupted, seal_waiting, settle
 
@@ -59,6 +61,16 @@ def test_a_hundred_captures_in_one_transaction_opened_by_a_recipient(world: Worl
             keys = {index: opened_face_key(by, capture, index) for index in (0, 1)}
             assert np.array_equal(open_faces(capture, picture, keys), original)
     assert finder.problems == []
+
+
+def test_a_list_on_ipfs(world: World, ipfs: IpfsDaemon) -> None:
+    """The same through a real daemon: the list and its captures come from there and are verified."""
+    scene = album_with(world, store=open_store(ipfs.url))
+    originals = seal_waiting(scene.owner, scene.album, scene.store, 2)
+    [batch] = registered(scene)
+    assert scene.store.has(batch.cid)
+    for uid in originals:
+        assert load_capture(world.registry(4), open_store(ipfs.url), scene.album.album_id, uid).manifest.uid == uid
 
 
 def test_the_contract_accepts_the_proofs(world: World) -> None:

@@ -180,8 +180,7 @@ def _seal_all(
 def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[str, Any]:
     from ffem_node.seal import seal_photo
 
-    source = registering.digest_of(photo)
-    known = work.before.find(source) if work.before else None
+    known = work.before.find(photo) if work.before else None
     if known is not None:
         return {"photo": photo, "uid": known.uid, "cid": known.cid, "before": True, "registered": known.registered}
     sealed = seal_photo(
@@ -196,7 +195,6 @@ def _seal_one(session: Session, work: _Work, photo: Path, stage: Any) -> dict[st
         pose=work.pose,
         keep_metadata=work.keep_metadata,
         allow_no_faces=work.allow_no_faces,
-        source=source,
         on_progress=stage,
     )
     return {
