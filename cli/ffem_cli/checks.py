@@ -82,6 +82,9 @@ def _settings(session: Session) -> Iterator[Finding]:
 
 def _wallet(session: Session) -> Iterator[Finding]:
     address, path = session.address(), session.wallet_path()
+    if session.external() is not None:
+        yield Finding("wallet", OK, f"{address}: its key is elsewhere, it signs with --sign-only")
+        return
     open_to_others = path.stat().st_mode & 0o077
     if open_to_others:
         yield Finding("wallet", WARN, f"{address}: others may read {path}", f"chmod 600 {path}")
@@ -96,7 +99,7 @@ def _vault(session: Session) -> Iterator[Finding]:
         yield Finding("vault", SKIP, "there, but not opened: no passphrase", fix)
         return
     session.vault()
-    session.account()
+    session.identity()
     yield Finding("vault", OK, "wallet and vault open with the passphrase")
 
 
@@ -178,7 +181,9 @@ def _balance(session: Session) -> Iterator[Finding]:
     address = session.address()
     wei = session.rpc().ask(lambda w3: w3.eth.get_balance(address))  # type: ignore[arg-type]
     words = f"{wei / 10**18:.6f} ether"
-    if wei < _LOW_WEI:
+    if wei < _LOW_WEI and (session.config.text("relay") or session.external() is not None):
+        yield Finding("balance", OK, f"{words}: others send for this wallet, and pay")
+    elif wei < _LOW_WEI:
         fix = f"send ether to {address}; on the devnet: ffem init --devnet"
         yield Finding("balance", WARN, f"{words}: too little for transactions", fix)
     else:

@@ -257,7 +257,7 @@ class Session:
         """The wallet as an owner; `offline` asks no chain, and can only seal."""
         from ffem_chain.roles.owner import Owner
 
-        return Owner(None if offline else self.signing_registry(), self.vault(), self.account())
+        return Owner(None if offline else self.signing_registry(), self.vault(), self.identity())
 
     def recipient(self) -> Recipient:
         """The wallet as a recipient."""

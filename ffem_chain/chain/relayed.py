@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from eth_account.signers.local import LocalAccount
@@ -193,8 +194,8 @@ def _done(registry: Registry, call: Call, first: int) -> Receipt | None:
     for use in uses:
         if isinstance(use, NoncesUsed) and use.mask & bit:
             receipt = registry.receipt_of(use.tx)
-            if receipt is not None and carried_out(call, receipt.events):
-                return receipt
+            if receipt is not None and (own := own_events(call, receipt.events)):
+                return replace(receipt, events=own)
     if uses:
         raise Refused("the signature was cancelled: its nonce is used, and the call was not made", "sign it anew")
     return None  # the node knows the state before its logs, or a reorganisation took the block
@@ -203,16 +204,28 @@ def _done(registry: Registry, call: Call, first: int) -> Receipt | None:
 def _check_named(registry: Registry, call: Call, tx: bytes | None) -> None:
     """Raises Tampered where the transaction that a relay named is on the chain and is not this call's."""
     named = registry.receipt_of(tx) if tx else None
-    if named is not None and not carried_out(call, named.events) and not registry.nonce_used(call.signer, call.nonce):
+    if named is not None and not own_events(call, named.events) and not registry.nonce_used(call.signer, call.nonce):
         raise Tampered(
             f"the relay names transaction 0x{(tx or b'').hex()} for this call, and that does something else",
             "use another relay; the signature is good until its deadline",
         )
 
 
-def carried_out(call: Call, events: list[Event]) -> bool:
-    """Whether events of one transaction show that it did what was signed."""
-    return any(_shows(call, event) for event in events)
+def own_events(call: Call, events: Sequence[Event]) -> list[Event]:
+    """Of the events of one transaction those of the call: from the use of its nonce to what was signed. Empty where it
+    did not do that. A relay may have done other things, for others, in the same transaction."""
+    own: list[Event] = []
+    for event in events:
+        if isinstance(event, NoncesUsed):
+            mine = (event.wallet, event.word) == (call.signer, call.nonce >> 8) and event.mask >> (
+                call.nonce & 0xFF
+            ) & 1
+            own = [event] if mine else []
+        elif own:
+            own.append(event)
+            if _shows(call, event):
+                return own
+    return []
 
 
 def _shows(call: Call, event: Event) -> bool:

@@ -21,11 +21,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eth_account.signers.local import LocalAccount
-
 from ffem_chain.capture.model import Capture
 from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, KeeperSetProposed
 from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.signed import Wallet
 from ffem_chain.chain.types import album_id
 from ffem_chain.errors import ChainUnavailable, InputError, Refused
 from ffem_chain.keys import tree
@@ -39,7 +38,7 @@ from ffem_chain.roles.records import Album, CaptureRecord, capture_from_vault, c
 class Archive:
     """An owner's wallet with its vault. `registry` None works offline: sealing and key derivation only."""
 
-    def __init__(self, registry: Registry | None, vault: Vault, account: LocalAccount) -> None:
+    def __init__(self, registry: Registry | None, vault: Vault, account: Wallet) -> None:
         self._registry = registry
         self.vault = vault
         self.account = account

@@ -19,7 +19,8 @@ from web3.types import TxReceipt
 from ffem_chain.chain.events import GrantCreated
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.relayed import check_domain
-from ffem_chain.chain.sender import Draft, Sent
+from ffem_chain.chain.rpc import wait_until
+from ffem_chain.chain.sender import MINING_SECONDS, Draft, Sent
 from ffem_chain.chain.signed import Call
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Pending, Refused
@@ -112,6 +113,8 @@ class Relay:
                 # It may still come back: what was set aside for it stays so.
                 self.state.settle(entry.id, "failed", None, "lost")
                 self._say(Action("lost", "the chain does not know its transaction", entry.id, entry.wallet, entry.tx))
+            else:
+                self._watchers.submit(self._look_for, entry)
 
     def close(self) -> None:
         """Wait for what was sent, as long as `Sender.wait` does."""
@@ -213,6 +216,15 @@ class Relay:
             self._settle(call.digest, call.signer, self.registry.rpc.receipt(tx or sent.tx), error.message)
         except (Pending, ChainUnavailable, InputError) as error:
             self._say(Action("lost", error.message, call.digest, call.signer, sent.tx))
+
+    def _look_for(self, entry: Entry) -> None:
+        """Wait for a transaction that a former run sent."""
+        tx = entry.tx or b""
+        try:
+            if wait_until(lambda: self.registry.rpc.receipt(tx) is not None, MINING_SECONDS):
+                self._settle(entry.id, entry.wallet, self.registry.rpc.receipt(tx))
+        except ChainUnavailable as error:
+            self._say(Action("lost", error.message, entry.id, entry.wallet, tx))
 
     def _settle(self, call: bytes, wallet: str, receipt: TxReceipt | None, note: str = "") -> None:
         done = receipt is not None and receipt["status"] == 1

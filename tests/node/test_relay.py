@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -15,6 +16,7 @@ from ffem_chain.errors import ChainUnavailable, FormatError, InputError, Pending
 from ffem_devnet.anvil import Anvil
 from ffem_node.relay import Relay
 from ffem_node.relaystate import DAY, HOUR, Entry, Limits, RelayState
+from tests.support.rpc_proxy import RpcProxy, result
 
 from .relaying import ETHER, LIMITS, Family
 
@@ -213,6 +215,28 @@ def test_what_the_chain_lost_stays_counted_and_can_be_sent_again(family: Family)
         relay.submit(call)
     assert family.registry.nonce_used(call.signer, call.nonce)
     assert family.spent(int(time.time())) > 777
+
+
+def test_a_transaction_that_still_waits_is_waited_for(family: Family) -> None:
+    """A restart while it is not mined yet: it is settled when it is."""
+    call = family.request_call(family.grant_to_bob())
+    with family.relay() as relay:
+        sent = relay.submit(call)
+    state = RelayState(family.folder / "relay.sqlite", family.registry.deployment_id)
+    state.sent(call.digest, sent.tx or b"")
+    hidden = iter(range(3))
+
+    def hook(question: dict[str, Any], ask: Any) -> Any:
+        waits = question["method"] == "eth_getTransactionReceipt" and next(hidden, None) is not None
+        return result(question, None) if waits else ask()
+
+    with RpcProxy(family.url, hook) as proxy:
+        relay = Relay(Registry(proxy.url, family.address, account=family.owner), state, [family.album], LIMITS)
+        relay.resume()
+        relay.close()
+    settled = state.known(call.digest)
+    assert settled is not None and settled.state == "mined"
+    state.close()
 
 
 def test_state_of_another_deployment_or_no_state_at_all(family: Family, tmp_path: Path) -> None:

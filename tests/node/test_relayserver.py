@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import requests
 
-from ffem_chain.chain.events import AccessRequested, KeyRegistered
+from ffem_chain.chain.events import AccessRequested, KeyRegistered, NoncesUsed
 from ffem_chain.chain.relayclient import RelayClient
+from ffem_chain.chain.relayed import own_events
 from ffem_chain.chain.signed import MAX_BYTES
 from ffem_chain.errors import ChainUnavailable, InputError, Pending, Refused, Tampered
 from ffem_devnet.anvil import Anvil
@@ -148,6 +149,16 @@ def test_a_receipt_of_nothing_is_not_believed(family: Family) -> None:
             pytest.raises(Pending, match="the chain does not show it yet"),
         ):
             ask(family, url, grant, seconds=0.2)
+
+
+def test_what_a_relay_does_beside_is_not_taken_for_the_call(family: Family, anvil: Anvil) -> None:
+    """Calls of others in the same transaction, before and after: their versions and numbers are theirs."""
+    mine, before, after = (family.key_call(), *(family.key_call(by=anvil.accounts[i]) for i in (3, 4)))
+    events = [event for call in (before, mine, after) for event in family.registry.carry_out(call).events]
+    own = own_events(mine, events)
+    assert [type(event) for event in own] == [NoncesUsed, KeyRegistered]
+    assert all(event.wallet == family.bob.address for event in own)  # type: ignore[attr-defined]
+    assert own_events(mine, own[:1]) == own_events(mine, own[1:]) == own_events(before, own) == []
 
 
 def test_a_refusal_that_is_a_lie_changes_nothing(family: Family) -> None:
