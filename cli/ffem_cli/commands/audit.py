@@ -9,6 +9,7 @@ import typer
 
 from ffem_chain.errors import FfemError, InputError, NotForMe
 from ffem_cli import audited, lookup, shell
+from ffem_cli.defaulting import DefaultGroup
 from ffem_cli.indexed import folder_of, percent, session_index
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session, has_secret
@@ -32,7 +33,18 @@ class AnomaliesFound(FfemError):
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    shell.command(app, "audit", example="ffem audit 3f9a1c --strict")(audit)
+    from ffem_cli.commands import bundles  # which takes options of this module
+
+    group = typer.Typer(
+        name="audit",
+        cls=DefaultGroup,
+        help="Recompute from the chain who was granted what, who opened it, what was revoked (show; also without it).",
+        epilog="Example: ffem audit 3f9a1c --strict",
+        rich_markup_mode="rich",
+    )
+    shell.command(group, "show", example="ffem audit 3f9a1c --strict")(audit)
+    bundles.add_to(group)
+    app.add_typer(group)
     shell.command(app, "sync", example="ffem sync --car logs.car")(sync)
 
 
@@ -90,9 +102,9 @@ def audit(
         lookup.parse_name(capture)
     if grant is not None:
         grant = lookup.parse_name(grant, hint=_GRANT_HINT).prefix or _no_grant(grant)
-    at, album = _block(block), _album(in_album)
+    at, album = parse_block(block), parse_album(in_album)
     registry = session.unchecked_registry()
-    source = _source(session, registry, copy)
+    source = source_of(session, registry, copy)
     stores = [session.store()] if check_store else []
     index = session_index(session, registry) if use_index and source is None else None
     how: dict[str, Any] = {"confirmations": session.config.whole("confirmations"), "patience": patience, "block": at}
@@ -127,7 +139,7 @@ def audit(
     data["anomalies"], data["limits"] = shown, report.limits
     blocks += audited.anomaly_blocks(shown)
     blocks += ["", "What no audit can prove:", *(f"  - {limit}" for limit in report.limits)]
-    return Answer(data, blocks, _failure(shown, strict))
+    return Answer(data, blocks, failure(shown, strict))
 
 
 def sync(
@@ -184,7 +196,7 @@ def sync(
     return Answer(data, lines)
 
 
-def _failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
+def failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
     counted = {name: sum(one.severity.name == name for one in found) for name in ("BROKEN", "WARNING")}
     if counted["BROKEN"]:
         return AnomaliesFound(
@@ -198,7 +210,7 @@ def _failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
 # ---------------------------------------------------------------------- what is read
 
 
-def _block(text: str | None) -> int | bytes | None:
+def parse_block(text: str | None) -> int | bytes | None:
     if text is None:
         return None
     try:
@@ -215,7 +227,7 @@ def _no_grant(text: str) -> str:
     raise InputError(f"{text[:80]!r} is no grant", _GRANT_HINT)
 
 
-def _album(text: str | None) -> bytes | None:
+def parse_album(text: str | None) -> bytes | None:
     if text is None:
         return None
     name = lookup.parse_name(text, hint="an album's id has 64 hexadecimal digits")
@@ -224,7 +236,7 @@ def _album(text: str | None) -> bytes | None:
     return bytes.fromhex(name.prefix)
 
 
-def _source(session: Session, registry: Registry, copy: str | None) -> EventSource | None:
+def source_of(session: Session, registry: Registry, copy: str | None) -> EventSource | None:
     """The copy joined with the node, None where none was asked for."""
     if copy is None:
         return None
