@@ -48,14 +48,13 @@ class Plan:
 
 
 def make_plan(recipient: Recipient, event: Registration, sealed: Sequence[int], face: int | None) -> Plan:
-    """With as few requests as possible: direct grants first, then those that cover most; for one `face` the
-    narrowest.
+    """With as few requests as possible: first direct grants and those whose key is held, then those that cover most;
+    for one `face` the narrowest.
 
     `sealed` are the faces that keys open. Raises Refused or NotForMe, saying why, where nothing opens.
     """
-    from ffem_chain.chain.types import GrantStatus
     from ffem_chain.keys.scope import LEVEL_FACE, Scope
-    from ffem_chain.roles.records import covers
+    from ffem_chain.roles.records import covers, narrow
 
     wanted = list(sealed) if face is None else [face]
     targets = {i: Scope(LEVEL_FACE, epoch=event.epoch, slot=event.slot, uid=event.uid, face=i) for i in wanted}
@@ -64,12 +63,12 @@ def make_plan(recipient: Recipient, event: Registration, sealed: Sequence[int], 
         scope = grant.scope
         if scope is None or not any(covers(scope, one) for one in targets.values()):
             continue
-        if grant.direct or grant.status in (GrantStatus.LIVE, GrantStatus.OPENED):
+        if grant.opens:
             usable.append(grant)
         elif recipient.outstanding(grant.grant_id) is not None:
             late.append(grant)
     wide = 1 if face is None else -1
-    usable.sort(key=lambda one: (not one.direct, wide * (one.scope.level if one.scope else 0), -one.block))
+    usable.sort(key=lambda one: (not (one.direct or one.held), wide * narrow(one.scope), -one.block))
     parts, open_still = [], dict(targets)
     for grant in [*usable, *late]:
         mine = tuple(i for i, one in open_still.items() if grant.scope is not None and covers(grant.scope, one))
@@ -83,8 +82,8 @@ def make_plan(recipient: Recipient, event: Registration, sealed: Sequence[int], 
 
 
 def ask(recipient: Recipient, part: Part) -> Request | None:
-    """Request access, or go on with the request that waits already; None for a direct grant."""
-    if part.grant.direct:
+    """Request access, or go on with the request that waits already; None where none is needed."""
+    if part.grant.direct or part.grant.held:
         return None
     return recipient.outstanding(part.grant.grant_id) or recipient.request(part.grant.grant_id)
 
@@ -102,6 +101,10 @@ def collect(
         grant = part.grant.grant_id
         if part.grant.direct:
             opened.append((part, recipient.open_direct(grant)))
+            continue
+        held = recipient.held(grant) if part.grant.held else None
+        if held is not None:
+            opened.append((part, held))
             continue
 
         def show(progress: Progress, grant: bytes = grant) -> None:

@@ -329,5 +329,12 @@ def open_grant(
     return _opened(Secret(_xor(x, _pad(r, ctx, scope.pack()))), scope, payload, ctx)
 
 
+def reopen_grant(
+    private: PrivateKey, payload: Payload, ctx: GrantContext, scope_commit: bytes, k: Secret
+) -> OpenedGrant:
+    """A grant that was opened before, from the K that was kept of it. Raises like `open_grant`."""
+    return _opened(k, _open_scope(private, payload, ctx, scope_commit)[1], payload, ctx)
+
+
 def _opened(k: Secret, scope: Scope, payload: Payload, ctx: GrantContext) -> OpenedGrant:
     return OpenedGrant(scope, k, unwrap_nodes(k, payload.wrapped, scope, ctx.pack()) if payload.wrapped else ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ffem_chain.chain.events import GrantCreated
 from ffem_chain.chain.registry import Registry
@@ -16,13 +17,16 @@ from ffem_chain.keys.vault import Vault
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import KeyRecord, KeyRing
 from ffem_chain.roles.ledger import Ledger, read_ledger
-from ffem_chain.roles.records import covers, describe
+from ffem_chain.roles.records import covers, describe, narrow
 from ffem_chain.roles.registrations import Registrations
 
 
 @dataclass(frozen=True)
 class ReceivedGrant:
-    """A grant to this wallet. `scope` is None where the private key for `key_version` is not in the vault."""
+    """A grant to this wallet. `scope` is None where the private key for `key_version` is not in the vault.
+
+    `held`: it was released before and its key is in the vault, so it opens without a request.
+    """
 
     grant_id: bytes
     album: bytes
@@ -34,11 +38,17 @@ class ReceivedGrant:
     block: int
     scope: Scope | None
     text: str
+    held: bool = False
 
     @property
     def direct(self) -> bool:
         """Opens without a request; leaves no receipt."""
         return self.keeper_set == 0
+
+    @property
+    def opens(self) -> bool:
+        """Whether it opens now, or a request may open it."""
+        return self.direct or self.held or self.status in (GrantStatus.LIVE, GrantStatus.OPENED)
 
 
 class Received:
@@ -110,12 +120,19 @@ class Received:
             block=event.block,
             scope=scope,
             text=text,
+            held=event.grant_id.hex() in self._held(self.vault.read()),
         )
+
+    def _held(self, data: dict[str, Any]) -> dict[str, bytes]:
+        """Keys of released grants in the vault's content, by the grant's id; the layout is in `recipient.py`."""
+        section: dict[str, Any] = data.setdefault("released", {})
+        found: dict[str, bytes] = section.setdefault(self.registry.deployment_id.hex(), {})
+        return found
 
     def find(self, uid: bytes, face: int | None = None, *, album: bytes | None = None) -> list[ReceivedGrant]:
         """Grants that open a face (or, with `face` None, the whole capture), best first.
 
-        Direct ones come first (nothing to wait for), then opened and live ones with the smallest scope.
+        Direct and held ones come first (nothing to wait for), then opened and live ones with the smallest scope.
         Only grants that allow opening now are listed; where there is none, Refused or NotForMe says why.
         """
         if album is None:
@@ -126,11 +143,10 @@ class Received:
         target = Scope(level, epoch=event.epoch, slot=event.slot, uid=uid, face=face or 0)
         mine = self.grants(event.album)
         covering = [grant for grant in mine if grant.scope and covers(grant.scope, target)]
-        usable = (GrantStatus.LIVE, GrantStatus.OPENED)
-        found = [grant for grant in covering if grant.direct or grant.status in usable]
+        found = [grant for grant in covering if grant.opens]
         if not found:
             raise self._no_grant(describe(target), covering, mine)
-        return sorted(found, key=lambda g: (not g.direct, -(g.scope.level if g.scope else 0), -g.block))
+        return sorted(found, key=lambda one: (not (one.direct or one.held), -narrow(one.scope), -one.block))
 
     def _no_grant(self, what: str, covering: list[ReceivedGrant], mine: list[ReceivedGrant]) -> FfemError:
         """Why nothing opens `what`."""

@@ -7,10 +7,14 @@ Vault layout, besides the key ring (`keyring.py`), section `recipient`:
 One entry a request: its one-time private key, written before the transaction is sent and deleted when the
 grant has been opened, so that the next opening needs a new request and leaves a new receipt. Shares that
 keepers released to an older request of the same grant count too, while its key is here.
+
+Section `released`: {deployment id in hex: {grant id in hex: K}}, the keys of grants that open many captures (an epoch,
+a range of time). One release, and its receipt, is for all of them, so the next capture needs no request.
 """
 
 from __future__ import annotations
 
+import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +23,11 @@ from typing import Any
 from ffem_chain.chain.events import AccessRequested
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import FormatError, NotForMe, Pending, Refused, Tampered
-from ffem_chain.keys.grants import OpenedGrant, Payload, open_grant, open_release
+from ffem_chain.keys.grants import OpenedGrant, Payload, open_grant, open_release, reopen_grant
+from ffem_chain.keys.scope import LEVEL_EPOCH
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import PrivateKey
+from ffem_chain.keys.tree import key_commit
 from ffem_chain.roles.ledger import Ledger, read_ledger
 from ffem_chain.roles.received import Received
 
@@ -153,8 +159,9 @@ class Recipient(Received):
 
         Each share is checked against the grant's digests; a keeper that released a wrong one is named and
         skipped. Raises Refused (no grant, no request, revoked or expired before it was opened), NotForMe
-        (key not here), Tampered (wrong shares leave too few keepers, or an envelope of another deployment),
-        Pending (silent keepers). With `keep` the request can be collected again, until `forget`.
+        (key not here), Tampered (wrong shares leave too few keepers, an envelope of another deployment, or a
+        key that is not the epoch's), Pending (silent keepers). With `keep` the request can be collected again,
+        until `forget`. The key of a grant that opens many captures stays in the vault, see `held`.
         """
         deadline = time.monotonic() + timeout
         shown: Progress | None = None
@@ -170,6 +177,9 @@ class Recipient(Received):
                 shown = progress
             if len(shares) >= ledger.threshold:
                 opened = self._open(ledger, payload, shares)
+                if opened.scope.many:
+                    with self.vault.edit() as data:
+                        self._held(data)[grant.hex()] = opened.key.to_secret_bytes()
                 if not keep:
                     self.forget(grant)
                 return opened
@@ -196,12 +206,31 @@ class Recipient(Received):
             raise Refused(f"grant {grant.hex()[:16]} opens through its keepers", "ffem request")
         return self._open(ledger, self._payload(ledger), {})
 
+    def held(self, grant: bytes) -> OpenedGrant | None:
+        """A grant of many captures that was released to this vault before, opened without a request and without another
+        receipt; None where it was not."""
+        key = self._held(self.vault.read()).get(grant.hex())
+        if key is None:
+            return None
+        ledger = self._ledger(grant)
+        created, context = ledger.created, ledger.context(self.registry.deployment_id)
+        private = self.ring.private(created.key_version)
+        return reopen_grant(private, self._payload(ledger), context, created.scope_commit, Secret(key))
+
     def _open(self, ledger: Ledger, payload: Payload, shares: dict[int, Secret]) -> OpenedGrant:
         created = ledger.created
         private = self.ring.private(created.key_version)
         chosen = dict(sorted(shares.items())[: ledger.threshold])
         context = ledger.context(self.registry.deployment_id)
-        return open_grant(private, payload, context, created.scope_commit, chosen)
+        opened = open_grant(private, payload, context, created.scope_commit, chosen)
+        if opened.scope.level == LEVEL_EPOCH:
+            committed = self.registry.epoch_key_commit(created.album, opened.scope.epoch)
+            if not hmac.compare_digest(key_commit(opened.key, "epoch"), committed):
+                raise Tampered(
+                    f"the granted key does not match the commitment of epoch {opened.scope.epoch} on the chain",
+                    "the owner granted a wrong key: ask for a new grant",
+                )
+        return opened
 
     def _shares(
         self, ledger: Ledger, payload: Payload, held: dict[int, PrivateKey]

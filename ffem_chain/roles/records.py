@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ffem_chain.capture.model import Capture
-from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_FACE, Scope
+from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, Scope
 from ffem_chain.keys.tree import LAST_SLOT, SLOT_SECONDS
 from ffem_chain.stores.cid import digest_of_cid
 
@@ -156,6 +156,13 @@ def overlaps(one: Scope, other: Scope) -> bool:
         (first, last), (low, high) = one.span, other.span
         return one.epoch == other.epoch and first <= high and low <= last
     return covers(one, other) or covers(other, one)
+
+
+def narrow(scope: Scope | None) -> int:
+    """How narrow a scope is: epoch 0, range, capture, face 3; 0 where it is not known."""
+    if scope is None or scope.level == LEVEL_EPOCH:
+        return 0
+    return 1 if scope.many else scope.level - LEVEL_CAPTURE + 2
 
 
 def describe(scope: Scope) -> str:

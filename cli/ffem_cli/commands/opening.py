@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffem_chain.errors import InputError, Refused
-from ffem_chain.labels import DIRECT_LABEL
+from ffem_chain.labels import DIRECT_LABEL, HELD_LABEL, MANY_LABEL
 from ffem_cli import lookup, opener, pictures, shell
 from ffem_cli.commands.captures import CaptureArgument, InAlbumOption
 from ffem_cli.commands.grants import FaceOption
@@ -70,8 +70,10 @@ def request(
     asked: list[dict[str, Any]] = []
     for part in plan.parts:
         one: dict[str, Any] = {"grant": part.grant.grant_id, "faces": part.faces, "direct": part.grant.direct}
-        if part.grant.direct:
-            one |= {"seq": None, "block": None, "resumed": False, "label": DIRECT_LABEL}
+        one["held"] = part.grant.held
+        if part.grant.direct or part.grant.held:
+            label = DIRECT_LABEL if part.grant.direct else HELD_LABEL
+            one |= {"seq": None, "block": None, "resumed": False, "label": label}
         else:
             made = recipient.request(part.grant.grant_id)
             one |= {"seq": made.seq, "block": made.block, "resumed": made.resumed, "label": None}
@@ -82,8 +84,8 @@ def request(
 
 
 def _asked(one: dict[str, Any]) -> str:
-    if one["direct"]:
-        return f"direct, needs no request: {DIRECT_LABEL}"
+    if one["direct"] or one["held"]:
+        return f"{'direct' if one['direct'] else 'released before'}, needs no request: {one['label']}"
     return f"request {one['seq']} in block {one['block']}{', waiting already' if one['resumed'] else ''}"
 
 
@@ -140,18 +142,24 @@ def _opened(event: Registration, out: Path, plan: opener.Plan, requests: list[Re
     lines: list[str | Table] = [f"{out}: {_faces(plan.faces)}, {words}"]
     parts: list[dict[str, Any]] = []
     for part, made in zip(plan.parts, requests, strict=True):
+        many = part.grant.scope is not None and part.grant.scope.many
         parts.append(
             {
                 "grant": part.grant.grant_id,
                 "faces": part.faces,
                 "direct": part.grant.direct,
-                "label": DIRECT_LABEL if part.grant.direct else None,
+                "held": part.grant.held,
+                "label": DIRECT_LABEL if part.grant.direct else MANY_LABEL if many else None,
                 "seq": made.seq if made else None,
                 "block": made.block if made else None,
                 "resumed": bool(made and made.resumed),
             }
         )
-        text = f"receipt: request {made.seq} in block {made.block}" if made else f"direct: {DIRECT_LABEL}"
+        if part.grant.direct:
+            text = f"direct: {DIRECT_LABEL}"
+        else:
+            text = f"receipt: request {made.seq} in block {made.block}" if made else HELD_LABEL
+            text += f"\n    {part.grant.text}: {MANY_LABEL}" if many else ""
         grant = part.grant.grant_id.hex()[: lookup.SHOWN]
         lines.append(f"  grant {grant}, {_faces(part.faces)}; {text}")
     data = {
