@@ -17,7 +17,7 @@ from formal.memory import MemoryRegistry, MemoryVault
 from formal.people import DEPLOYMENT, EXPIRY, SET, People, private_key, request_key, seed
 from formal.promises import Promises
 from formal.scenario import Scenario
-from formal.state import Memory, State, Transaction
+from formal.state import Memory, State, Transaction, View
 
 # Blocks that a keeper reads again: more than any exploration has, so that no state depends on a block's number.
 _ALL = 10_000
@@ -45,15 +45,18 @@ class Explorer:
         self.people = People(scenario.threshold, scenario.keepers, scenario.dishonest, scenario.grants)
         self.honest = [i for i in range(scenario.keepers) if i not in scenario.dishonest]
         self.promises = Promises(self.people, scenario.confirmations)
-        self._ages = max(scenario.confirmations - 1, scenario.depth)
         # A reorganisation takes a request back, and its key with it; the recipient may draw another one.
         self._most_fresh = scenario.requests + scenario.reorgs
-        self._ordered = scenario.reuse or scenario.losing
         self._names = {
             request_key(f"{number}.{n}"): f"{number}.{n}"
             for number in range(len(scenario.grants))
             for n in range(self._most_fresh)
         }
+        ordered = scenario.reuse or scenario.losing
+        # unless grants matter to each other, the n-th key of one is as good as the n-th of another
+        shown = {key: name if ordered else name.partition(".")[2] for key, name in self._names.items()}
+        kinds = {one.made: one.params.expiry != 0 for one in self.people.grants}
+        self._view = View(kinds, shown, max(scenario.confirmations - 1, scenario.depth), ordered)
         self._machines: dict[int, Keeper] = {}
 
     def start(self) -> State:
@@ -110,14 +113,14 @@ class Explorer:
         return found
 
     def key(self, state: State) -> bytes:
-        return state.key(self._ages, ordered=self._ordered)
+        return state.key(self._view)
 
     # ------------------------------------------------------------------ moves
 
     def moves(self, state: State) -> Iterator[tuple[str, State]]:
         """What may happen next, and what comes of it."""
         scenario, chain = self.scenario, state.chain
-        if self._ages:
+        if self._view.ages:
             yield "a block", replace(state, chain=chain.mined())
         if chain.time < EXPIRY and any(expires for _, expires in scenario.grants):
             yield "expiry", replace(state, chain=replace(chain, time=EXPIRY))
@@ -140,8 +143,9 @@ class Explorer:
         scenario, chain, granted = self.scenario, state.chain, self.people.grants[number]
         made, wallet = granted.made, granted.params.recipient
         grant = chain.grants[made]
-        revoke = ("revoke", self.people.owner, self.people.album, (granted.params.salt,))
-        yield from self._sent(state, f"revoke {number}", revoke)
+        if scenario.revocations:
+            revoke = ("revoke", self.people.owner, self.people.album, (granted.params.salt,))
+            yield from self._sent(state, f"revoke {number}", revoke)
         if grant.seq < scenario.requests:
             used = state.fresh[number]
             counted = tuple(n + (at == number) for at, n in enumerate(state.fresh))

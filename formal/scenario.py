@@ -16,8 +16,8 @@ class Scenario:
     keepers wait for `confirmations` blocks; up to `reorgs` times the newest blocks, at most `depth`, are replaced by
     empty ones, and their transactions may be mined later, or never (`returning`). Each grant gets up to `requests`
     requests; with `reuse` also with request keys that somebody, anybody, has used before. With `losing`, commits of
-    honest keepers may be sent and mined later, or never. `batch`: all grants are one batch. `rotations`: the owner also
-    revokes all live grants of the album at once.
+    honest keepers may be sent and mined later, or never. `batch`: all grants are one batch. The owner revokes
+    single grants (`revocations`), or all that it has not yet revoked, at once (`rotations`).
     """
 
     threshold: int
@@ -32,6 +32,7 @@ class Scenario:
     returning: bool = False
     losing: bool = False
     batch: bool = False
+    revocations: bool = True
     rotations: bool = False
     rules: Rules = REAL
     keeper: type[Keeper] = Keeper
@@ -64,9 +65,15 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "three dishonest of four": Scenario(4, 4, ((0, True),), dishonest=(1, 2, 3), confirmations=2, depth=1, reorgs=1),
     "three recipients, four grants, two keepers": Scenario(
-        2, 2, ((0, False), (0, True), (1, False), (2, False)), batch=True, rotations=True
+        2, 2, ((0, False), (0, True), (1, False), (2, False)), batch=True, revocations=False, rotations=True
     ),
     "three recipients, four grants, one dishonest of three keepers": Scenario(
-        2, 3, ((0, False), (0, True), (1, False), (2, False)), dishonest=(0,), batch=True, rotations=True
+        2,
+        3,
+        ((0, False), (0, True), (1, False), (2, False)),
+        dishonest=(0,),
+        batch=True,
+        revocations=False,
+        rotations=True,
     ),
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import Any
 
 import cbor2
@@ -40,6 +41,17 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class View:
+    """What tells states apart: `kinds` of the grants by id, in their order; `names` of request keys; ages of blocks up
+    to `ages` (older ones are confirmed and stay); whether grants matter to each other (`ordered`)."""
+
+    kinds: dict[bytes, bool]
+    names: dict[bytes, str]
+    ages: int
+    ordered: bool
+
+
+@dataclass(frozen=True)
 class State:
     """The chain; the honest keepers' memories by index; sealed shares that ever became public; transactions that a
     reorganisation or a node dropped; how many fresh request keys were drawn for each grant; reorganisations so far."""
@@ -51,54 +63,65 @@ class State:
     fresh: tuple[int, ...] = ()
     reorgs: int = 0
 
-    def key(self, ages: int, *, ordered: bool) -> bytes:
-        """Equal for states in which the same can happen. Blocks have no number here, only an age, up to `ages`: older
-        ones are confirmed and stay. Unless `ordered`, grants do not matter to each other, nor does the order in which
-        they were asked for."""
-        chain = self.chain
-        events: dict[bytes, list[tuple[Any, ...]]] = {}
-        for event in chain.log:
+    def key(self, view: View) -> bytes:
+        """Equal for states in which the same can happen next, however the grants are numbered.
+
+        Blocks have no number here, only an age. Unless `view.ordered`, grants do not matter to each other, nor does the
+        order in which they were asked for, so states that differ by a permutation of grants of one kind are the same.
+        """
+        log = self.chain.log
+        parts: dict[bytes, list[Any]] = {made: [kind] for made, kind in view.kinds.items()}
+        for event in log:
             if type(event) in _LETTERS:
-                events.setdefault(vars(event)["grant_id"], []).append(_event(event, chain.height, ages))
-        places = {(event.block_hash, event.log_index): at for at, event in enumerate(chain.log)}
-        keepers = [_memory(index, memory, places, ordered) for index, memory in self.keepers.items()]
-        asked = _waiting(chain, self.keepers) if ordered else []
-        public = sorted((grant[:4], seq, index, sealed[-8:]) for grant, seq, index, sealed in self.public)
-        rest = sorted(map(repr, self.dropped)), self.fresh, self.reorgs, chain.time
-        return blake2b(repr((sorted(events.items()), asked, keepers, public, rest)).encode(), digest_size=16).digest()
+                parts[vars(event)["grant_id"]].append(_event(event, self.chain.height, view))
+        owner = {(event.block_hash, event.log_index): getattr(event, "grant_id", b"") for event in log}
+        for index, memory in self.keepers.items():
+            for made, part in _memory(memory, view, owner):
+                parts[made].append((index, *part))
+        for made, seq, index, _ in sorted(self.public):
+            parts[made].append(("shown", seq, index))
+        for made, used in zip(view.kinds, self.fresh, strict=True):
+            parts[made].append(used)
+        rest: list[Any] = [sorted(map(repr, self.dropped)), self.reorgs, self.chain.time]
+        if view.ordered:
+            rest += [_waiting(self.chain, memory, view) for memory in self.keepers.values()]
+        found = [repr(part) for part in parts.values()]
+        return blake2b(repr((found if view.ordered else sorted(found), rest)).encode(), digest_size=16).digest()
 
 
-def _event(event: Event, height: int, ages: int) -> tuple[Any, ...]:
-    said: bytes = getattr(event, "request_key", b"") or getattr(event, "digest", b"")
+def _event(event: Event, height: int, view: View) -> tuple[Any, ...]:
+    said = view.names.get(getattr(event, "request_key", b""), "")
     place = getattr(event, "seq", 0), getattr(event, "index", 0)
-    return _LETTERS[type(event)], place, said[-8:], min(height - event.block, ages)
+    return _LETTERS[type(event)], place, said, min(height - event.block, view.ages)
 
 
-def _waiting(chain: Chain, keepers: dict[int, Memory]) -> list[bytes]:
-    """Requests that some keeper has yet to read, in order."""
-    read = [set(_kept(memory)["jobs"]) for memory in keepers.values()]
-    return [
-        event.request_key[-8:]
-        for event in chain.log
-        if isinstance(event, AccessRequested) and not all(_name(event) in names for names in read)
-    ]
+def _memory(
+    memory: Memory, view: View, owner: dict[tuple[bytes, int], bytes]
+) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+    """What a keeper remembers of each grant."""
+    kept = _kept(memory)
+    for name in sorted(kept["jobs"]):
+        job = kept["jobs"][name]
+        asked = job["seq"], view.names[job["request_key"]]
+        yield job["grant"], ("job", asked, bool(job["sealed"]), job["note"], bool(job["final"]))
+    for name, there, _ in memory.resting:
+        state = int(there.status), there.seq, there.released, there.opened, there.revoked
+        yield kept["jobs"][name]["grant"], ("rests", kept["jobs"][name]["seq"], state)
+    for place in sorted(memory.dismissed):
+        if place in owner:
+            yield owner[place], ("dismissed", place[1])
 
 
-def _name(event: AccessRequested) -> str:
-    return f"{event.grant_id.hex()}:{event.seq}:{sha256(event.request_key).hexdigest()[:16]}"
+def _waiting(chain: Chain, memory: Memory, view: View) -> tuple[list[str], list[str]]:
+    """In order: jobs that a keeper has not answered, then requests that it has not read."""
+    jobs = _kept(memory)["jobs"]
+    new = [view.names[job["request_key"]] for job in jobs.values() if not job["sealed"] and not job["final"]]
+    read = {(job["grant"], job["seq"], job["request_key"]) for job in jobs.values()}
+    asked = [event for event in chain.log if isinstance(event, AccessRequested)]
+    return new, [view.names[e.request_key] for e in asked if (e.grant_id, e.seq, e.request_key) not in read]
 
 
 def _kept(memory: Memory) -> dict[str, Any]:
     (state,) = cbor2.loads(memory.vault)["keeper"]["deployments"].values()
     kept: dict[str, Any] = state
     return kept
-
-
-def _memory(index: int, memory: Memory, places: dict[tuple[bytes, int], int], ordered: bool) -> tuple[Any, ...]:
-    state = _kept(memory)
-    jobs = [(name, bool(job["sealed"]), job["note"], bool(job["final"])) for name, job in state["jobs"].items()]
-    new = [job for job in jobs if ordered and not job[1] and not job[3]]
-    jobs = sorted(set(jobs) - set(new)) + new
-    resting = [(name, int(v.status), v.seq, v.released, v.opened, v.revoked) for name, v, _ in memory.resting]
-    dismissed = sorted(places[place] for place in memory.dismissed if place in places)
-    return index, jobs, sorted(state["answered"]), sorted(resting), dismissed
