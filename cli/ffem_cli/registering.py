@@ -68,7 +68,7 @@ def register_together(
 
     Raises Refused or ChainUnavailable; calling again goes on.
     """
-    from ffem_chain.roles.batches import note_mined, register_batches, waiting
+    from ffem_chain.roles.batches import note_mined, register_batches, restore_lists, waiting
 
     mined = note_mined(owner, album)
     left = waiting(owner, album)
@@ -83,6 +83,8 @@ def register_together(
     _say_what_is_missing(session, [record for record in left if record not in held])
     if not held and not mined:
         session.out.note("nothing that this store holds waits to be registered")
+    for cid in restore_lists(owner, session.store(), album):
+        session.out.note(f"list {cid} of an earlier batch was not in {session.store().name}: it is again")
     batches = [
         {
             "root": one.root,

@@ -15,6 +15,7 @@ from ffem_chain.roles.archive import Archive
 from ffem_chain.roles.records import CaptureRecord
 from ffem_chain.stores.base import Store
 from ffem_chain.stores.cid import digest_of_cid
+from ffem_chain.stores.unixfs import build
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,29 @@ def register_batches(
     return made
 
 
+def restore_lists(archive: Archive, store: Store, album: bytes | None = None) -> list[str]:
+    """Put lists of registered batches (of one album) into `store` that it has lost or never had; their CIDs.
+
+    A list follows from the vault alone. Batches that another vault has a part of stay as they are.
+    """
+    batches: dict[tuple[bytes, bytes], list[CaptureRecord]] = {}
+    for one in archive.captures():
+        if one.registered and one.root and album in (None, one.album_id):
+            batches.setdefault((one.album_id, one.root), []).append(one)
+    put = []
+    for (_, root), group in batches.items():
+        listed = _listed(group)
+        files = {NAME: listed.pack()}
+        if listed.root == root and not store.has(cid := str(build(files)[0])):
+            store.put(files)
+            put.append(cid)
+    return put
+
+
+def _listed(group: Sequence[CaptureRecord]) -> CaptureList:
+    return CaptureList.of(group[0].epoch, (Entry(one.uid, one.digest, one.key_commit, one.slot) for one in group))
+
+
 def _groups(records: Iterable[CaptureRecord]) -> list[list[CaptureRecord]]:
     """Captures that go together: planned ones by root, others by album and epoch."""
     together: dict[tuple[bytes, int, bytes], list[CaptureRecord]] = {}
@@ -73,8 +97,7 @@ def _groups(records: Iterable[CaptureRecord]) -> list[list[CaptureRecord]]:
 
 
 def _register(archive: Archive, store: Store, group: Sequence[CaptureRecord]) -> Batch:
-    registry, album, epoch = archive.registry, group[0].album_id, group[0].epoch
-    listed = CaptureList.of(epoch, (Entry(one.uid, one.digest, one.key_commit, one.slot) for one in group))
+    registry, album, epoch, listed = archive.registry, group[0].album_id, group[0].epoch, _listed(group)
     uids = tuple(entry.uid for entry in listed.entries)
     cid = store.put({NAME: listed.pack()})
     archive.note_root(uids, listed.root)

@@ -9,8 +9,9 @@ from ffem_chain.capture.batch import NAME, CaptureList
 from ffem_chain.capture.exact import open_faces
 from ffem_chain.capture.picture import decode
 from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
-from ffem_chain.errors import Refused
-from ffem_chain.roles.batches import Batch, note_mined, register_batches, waiting
+from ffem_chain.errors import Refused, StoreUnavailable
+from ffem_chain.roles import batches
+from ffem_chain.roles.batches import Batch, note_mined, register_batches, restore_lists, waiting
 from ffem_chain.roles.reading import load_capture, load_registered, opened_face_key
 from ffem_chain.roles.registrations import Registrations
 from ffem_chain.stores import open_store
@@ -106,8 +107,8 @@ def test_an_interrupted_registration_goes_on(world: World, mined: bool) -> None:
     scene.owner = world.owner()  # another process
     later = set(seal_waiting(scene.owner, album, store, 2))
     assert {one.uid for one in note_mined(scene.owner)} == (uids if mined else set())
-    batches = registered(scene)
-    assert [set(batch.uids) for batch in batches] == ([later] if mined else [uids, later])
+    made = registered(scene)
+    assert {frozenset(batch.uids) for batch in made} == {frozenset(later)} | ({frozenset(uids)} if not mined else set())
     assert waiting(scene.owner) == [] and {event.root for event in batch_events(scene)} >= roots
     assert len(batch_events(scene)) == 2
 
@@ -123,6 +124,28 @@ def test_what_the_store_has_lost_is_left_out(world: World) -> None:
     [batch] = register_batches(scene.owner, scene.store, held)
     assert set(batch.uids) == set(others)
     assert [one.uid for one in waiting(scene.owner)] == [first]
+
+
+def test_more_than_a_batch_holds_are_several(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, done = album_with(world), list[int]()
+    uids = set(seal_waiting(scene.owner, scene.album, scene.store, 3))
+    monkeypatch.setattr(batches, "MAX_CAPTURES", 2)
+    made = register_batches(scene.owner, scene.store, waiting(scene.owner), done.append)
+    assert [len(one.uids) for one in made] == [2, 1] and done == [2, 3]
+    assert {uid for one in made for uid in one.uids} == uids
+
+
+def test_a_lost_list_is_made_again_from_the_vault(world: World) -> None:
+    scene = album_with(world)
+    [uid, _] = seal_waiting(scene.owner, scene.album, scene.store, 2)
+    [batch] = registered(scene)
+    assert restore_lists(scene.owner, scene.store) == []
+    scene.store.unpin(batch.cid)
+    with pytest.raises(StoreUnavailable, match="the list of batch"):
+        load_capture(scene.owner.registry, scene.store, scene.album.album_id, uid)
+    assert restore_lists(scene.owner, scene.store, bytes(32)) == []
+    assert restore_lists(scene.owner, scene.store) == [batch.cid]
+    assert load_capture(scene.owner.registry, scene.store, scene.album.album_id, uid).manifest.uid == uid
 
 
 def test_each_epoch_has_a_batch_of_its_own(world: World) -> None:
