@@ -189,10 +189,10 @@ def _done(registry: Registry, call: Call, first: int) -> Receipt | None:
     """The transaction that used the call's nonce, None where there is none yet."""
     if not registry.nonce_used(call.signer, call.nonce):
         return None
-    word, bit = call.nonce >> 8, 1 << (call.nonce & 0xFF)
+    word, bit = divmod(call.nonce, 256)
     uses = registry.events([NoncesUsed], wallet=call.signer, word=word, from_block=first)
     for use in uses:
-        if isinstance(use, NoncesUsed) and use.mask & bit:
+        if isinstance(use, NoncesUsed) and use.mask >> bit & 1:
             receipt = registry.receipt_of(use.tx)
             if receipt is not None and (own := own_events(call, receipt.events)):
                 return replace(receipt, events=own)
@@ -214,12 +214,11 @@ def _check_named(registry: Registry, call: Call, tx: bytes | None) -> None:
 def own_events(call: Call, events: Sequence[Event]) -> list[Event]:
     """Of the events of one transaction those of the call: from the use of its nonce to what was signed. Empty where it
     did not do that. A relay may have done other things, for others, in the same transaction."""
+    word, bit = divmod(call.nonce, 256)
     own: list[Event] = []
     for event in events:
         if isinstance(event, NoncesUsed):
-            mine = (event.wallet, event.word) == (call.signer, call.nonce >> 8) and event.mask >> (
-                call.nonce & 0xFF
-            ) & 1
+            mine = (event.wallet, event.word) == (call.signer, word) and event.mask >> bit & 1
             own = [event] if mine else []
         elif own:
             own.append(event)

@@ -152,6 +152,8 @@ def test_a_wallet_that_is_a_contract(world: World, capture: str, tmp_path: Path)
         world.ok("stranger", "--relay", url, "relay", "submit", asking, "--signature", signed)
     world.ok("keeper", "keeper", "run", "--once")
     world.ok("club", "open", capture, "-o", tmp_path / "c.png", "--wait", 0)
+    checks = {one["check"]: one["state"] for one in world.ffem("club", "doctor", "--json").data["findings"]}
+    assert checks["wallet"] == checks["vault"] == checks["balance"] == checks["keys"] == "ok"
     assert (tmp_path / "c.png").exists()
 
 
