@@ -72,7 +72,7 @@ def test_the_shipped_flow_loses_nothing(model: Model, photo: Picture, detector: 
     x = (face + faces(model.flow, 1)) / 256
     z = fused.encode(x)
     assert -10 * torch.log10((fused.decode(z) - x).double().square().mean()) > 100
-    torch.testing.assert_close(z, model.flow.encode(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(z, model.flow.encode(x), rtol=1e-3, atol=1e-3)  # a step of 10 bits is 8e-3
 
 
 def test_it_has_no_gradients_and_leaves_the_flow_alone() -> None:

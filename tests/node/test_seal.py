@@ -158,11 +158,11 @@ def test_metadata_only_on_request(camera: Camera, small: Picture) -> None:
 
 
 def test_faces_that_are_turned_too_far_are_counted(camera: Camera, small: Picture) -> None:
-    frontal = replace(camera.model, frontalize=True)
+    frontal, plain = (replace(camera.model, frontalize=value) for value in (True, False))
     for yaw, turned in ((60, 1), (10, 0)):
         sealed = camera.seal(small, Says([FACE]), model=frontal, pose=Looks(Pose(yaw, 0, 0)))
         assert (sealed.faces, sealed.not_frontalized) == (1, turned)
-    assert camera.seal(small, Says([FACE]), pose=Looks(Pose(60, 0, 0))).not_frontalized == 0
+    assert camera.seal(small, Says([FACE]), model=plain, pose=Looks(Pose(60, 0, 0))).not_frontalized == 0
 
 
 def test_small_faces_are_covered_for_ever(camera: Camera, small: Picture) -> None:
@@ -232,10 +232,10 @@ def test_an_interruption_withholds_the_picture(camera: Camera, small: Picture) -
 def test_a_flow_that_gives_nonsense_withholds_the_picture(value: float, camera: Camera, small: Picture) -> None:
     class Broken:
         size, model_id = camera.model.size, camera.model.model_id
-        frontalize = keyed_dither = False
+        frontalize, keyed_dither, margin = False, False, 0.0
 
         def encode(self, faces: Picture, dither: Picture | None) -> Picture:
-            return np.full((len(faces), 3 * 64 * 64), value)
+            return np.full((len(faces), 3 * self.size**2), value)
 
     with pytest.raises(FfemError, match=r"stage 'rotate' failed.*withheld"):
         camera.seal(small, model=Broken())
