@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ffem_chain.keys.recovery import RecoveryCode, open_private, recovery_info, seal_private
 from ffem_chain.keys.secret import Secret
+from ffem_chain.keys.suites import PrivateKey
 from ffem_chain.keys.vector_cases import SUITES, Json, Recorded, change, fixed, private_key
 
 
@@ -15,13 +16,14 @@ def recovery_vectors(recorded: Recorded) -> Json:
     for number, suite in enumerate(SUITES):
         private, version = private_key("recovery/key", suite), 3 + number
         info, public = recovery_info(deployment, wallet, version, suite), code.private(suite).public
-        sealed = recorded.keep(
-            ["cases", number, "sealed"],
-            lambda private=private, public=public, info=info: seal_private(private, public, info).hex(),
-            lambda value, suite=suite, private=private, info=info: (
-                open_private(code, suite, bytes.fromhex(value), info).public == private.public
-            ),
-        )
+
+        def make(private: PrivateKey = private, public: bytes = public, info: bytes = info) -> str:
+            return seal_private(private, public, info).hex()
+
+        def holds(value: str, private: PrivateKey = private, info: bytes = info) -> bool:
+            return open_private(code, private.suite, bytes.fromhex(value), info).public == private.public
+
+        sealed = recorded.keep(["cases", number, "sealed"], make, holds)
         cases.append(
             {
                 "suite": suite,
