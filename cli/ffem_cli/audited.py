@@ -26,7 +26,7 @@ def head(report: Report) -> dict[str, Any]:
         "basis": report.basis,
         "counts": {
             name: getattr(report.counts, name)
-            for name in ("events", "albums", "captures", "grants", "opened", "direct", "revoked")
+            for name in ("events", "albums", "captures", "batches", "grants", "opened", "direct", "revoked")
         },
     }
 

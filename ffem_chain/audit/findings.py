@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ffem_chain.audit.bundle.captures import from_stores
 from ffem_chain.audit.history import History
 from ffem_chain.audit.model import Anomaly, Kind, Severity
 from ffem_chain.audit.releases import Scene, anomaly, deliveries, requests, title
@@ -116,17 +117,21 @@ def _albums(scene: Scene) -> Iterator[Anomaly]:
 
 
 def not_served(history: History, stores: Sequence[Store]) -> tuple[list[Anomaly], list[str]]:
-    """Captures that none of `stores` serves, and what each store that does not answer says."""
+    """Captures, and lists of batches, that none of `stores` serves; and what each store that does not answer says."""
     found: list[Anomaly] = []
     silent: dict[str, str] = {}
     names = ", ".join(store.name for store in stores)
-    for album, entry in history.albums.items():
-        for uid, capture in entry.captures.items():
-            if any(_has(store, capture.digest, silent) for store in stores):
-                continue
-            text = f"capture {uid.hex()[:16]} ({cid_of_digest(capture.digest)}) is not served by {names}"
-            hint = "the owner puts it there again; ask another store"
-            found.append(Anomaly(Kind.NOT_SERVED, Severity.WARNING, text, hint, capture.block, album=album, uid=uid))
+    hint = "the owner puts it there again; ask another store"
+    known = from_stores(history, stores)
+    for event in known.unlisted:
+        what = f"batch {event.root.hex()[:16]} of {event.count} captures"
+        text = f"the list of {what} ({cid_of_digest(event.list_digest)}) is not served by {names}, or not the right one"
+        found.append(Anomaly(Kind.NOT_SERVED, Severity.WARNING, text, hint, event.block, album=event.album))
+    for one in known.captures:
+        if any(_has(store, one.digest, silent) for store in stores):
+            continue
+        text = f"capture {one.uid.hex()[:16]} ({cid_of_digest(one.digest)}) is not served by {names}"
+        found.append(Anomaly(Kind.NOT_SERVED, Severity.WARNING, text, hint, one.block, album=one.album, uid=one.uid))
     return found, [f"{name} does not answer: {words}" for name, words in silent.items()]
 
 

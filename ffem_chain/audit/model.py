@@ -70,11 +70,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much there is in a registry. `opened`: grants through keepers; `alone`: keeper sets of the owner alone."""
+    """How much there is in a registry. `captures` are registered by themselves, others in `batches`; `opened`: grants
+    through keepers; `alone`: keeper sets of the owner alone."""
 
     events: int
     albums: int
     captures: int
+    batches: int
     grants: int
     opened: int
     direct: int
@@ -89,6 +91,7 @@ class Counts:
             events=len(history.events),
             albums=len(history.albums),
             captures=sum(len(album.captures) for album in history.albums.values()),
+            batches=sum(len(album.batches) for album in history.albums.values()),
             grants=len(history.grants),
             opened=sum(ledger.state.opened and not ledger.direct for ledger in ledgers),
             direct=sum(ledger.direct for ledger in ledgers),

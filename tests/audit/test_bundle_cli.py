@@ -88,6 +88,18 @@ def test_a_capture_of_a_batch_and_a_recipient(crowd: Crowd, ffem: Cli, tmp_path:
     assert uid in ffem.ok(*words, "--capture", uid).out
 
 
+def test_an_audit_by_a_node_finds_it_too(crowd: Crowd, ffem: Cli) -> None:
+    """In the list that the store serves; the batch whose list it lacks is named."""
+    uid = crowd.uids[0].hex()
+    done = ffem.ok("audit", uid[:12])
+    assert uid in done.out and "lists of 1 batches of captures are not in the store" in done.err
+    data = ffem.ok("audit", uid, "--check-store", "--json").data
+    assert data["capture"]["uid"] == uid and data["counts"]["batches"] == 2
+    kinds = [(one["kind"], one["text"]) for one in ffem.ok("audit", "--check-store", "--json").data["anomalies"]]
+    (missing,) = [text for kind, text in kinds if kind == "not_served"]
+    assert crowd.lost.hex()[:16] in missing
+
+
 def test_the_own_node_gives_the_hash(crowd: Crowd, ffem: Cli, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.tar"
     ffem.ok("audit", "export", "-o", bundle, "--no-manifests", "--links", "history")

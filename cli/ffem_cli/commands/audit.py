@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ffem_chain.audit.model import Anomaly, Report
     from ffem_chain.audit.source import EventSource
     from ffem_chain.audit.views import Scopes
+    from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.chain.registry import Registry
 
 HOUR = 3_600
@@ -120,7 +121,7 @@ def audit(
     shown = report.anomalies
     known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or grant or wallet) else {}
     if capture is not None and report.deployment:
-        view = capture_view(report, find_capture(report, capture, album), known)
+        view = capture_view(report, find_capture(report, capture, album, _listed(session, report)), known)
         data["capture"], shown = view, view.anomalies
         blocks += audited.capture_blocks(view)
     if grant is not None and report.deployment:
@@ -254,6 +255,18 @@ def source_of(session: Session, registry: Registry, copy: str | None) -> EventSo
     if found.address != registry.address or found.chain_id != registry.rpc.chain_id:
         raise InputError(f"the copy is of {found.address} on chain {found.chain_id}, another registry", "ffem sync")
     return Joined(found, registry)
+
+
+def _listed(session: Session, report: Report) -> tuple[CaptureRegistered, ...]:
+    """Captures of batches, from the lists that the store serves."""
+    if not any(entry.batches for entry in report.history.albums.values()):
+        return ()
+    from ffem_chain.audit.bundle.captures import from_stores
+
+    known = from_stores(report.history, [session.store()])
+    if known.unlisted:
+        session.out.note(f"lists of {len(known.unlisted)} batches of captures are not in the store: they are left out")
+    return known.listed
 
 
 def _scopes(session: Session, report: Report, wanted: bool | None) -> Scopes:

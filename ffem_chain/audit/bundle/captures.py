@@ -26,7 +26,8 @@ Parts = dict[bytes, tuple[bytes, bytes]]
 class Registered:
     """A capture as the chain records it, and its manifest where the bundle has it.
 
-    `root` is that of its batch, empty where it is registered by itself; `block` and `order` are those of the log.
+    `root` is that of its batch, empty where it is registered by itself; `block`, `order` and `tx` (empty in a bundle,
+    where nothing proves it) are those of the log.
     """
 
     album: bytes
@@ -37,14 +38,15 @@ class Registered:
     slot: int
     block: int
     order: int
+    tx: bytes
     root: bytes
     manifest: Manifest | None
 
     def event(self) -> ev.CaptureRegistered:
         """What the chain would have logged of this capture by itself."""
-        names = ("album", "uid", "digest", "key_commit", "epoch", "slot", "block")
+        names = ("album", "uid", "digest", "key_commit", "epoch", "slot", "block", "tx")
         values = {name: getattr(self, name) for name in names}
-        return ev.CaptureRegistered(**values, log_index=self.order, block_hash=b"", tx=b"")
+        return ev.CaptureRegistered(**values, log_index=self.order, block_hash=b"")
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,6 @@ class Catalogue:
     def without_manifest(self) -> int:
         """How many captures have none here."""
         return sum(capture.manifest is None for capture in self.captures)
-
-
-def batches(history: History) -> list[ev.CapturesRegistered]:
-    """Batches of captures in order of the chain."""
-    return [event for event in history.events if isinstance(event, ev.CapturesRegistered)]
 
 
 def read_parts(files: Mapping[str, bytes], kind: str) -> Parts:
@@ -113,7 +110,7 @@ def catalogue(history: History, manifests: Parts, lists: Parts) -> Catalogue:
             found = [_of_batch(event, entry) for entry in listed.entries]
         elif isinstance(event, ev.CaptureRegistered):
             values = event.digest, event.key_commit, event.epoch, event.slot
-            found = [Registered(event.album, event.uid, *values, event.block, event.log_index, b"", None)]
+            found = [Registered(event.album, event.uid, *values, event.block, event.log_index, event.tx, b"", None)]
         else:
             continue
         for capture in found:
@@ -129,9 +126,22 @@ def catalogue(history: History, manifests: Parts, lists: Parts) -> Catalogue:
     return Catalogue(tuple(captures.values()), tuple(unlisted))
 
 
+def from_stores(history: History, stores: Sequence[Store]) -> Catalogue:
+    """All captures, without manifests; lists of batches are those that one of the stores serves and that verify."""
+    digests = {event.list_digest for event in history.events if isinstance(event, ev.CapturesRegistered)}
+    return catalogue(history, {}, right_lists(history, fetch(stores, digests, LIST, lambda: None)))
+
+
+def right_lists(history: History, lists: Parts) -> Parts:
+    """Lists that are those of at least one batch."""
+    batches = [event for event in history.events if isinstance(event, ev.CapturesRegistered)]
+    right = {event.list_digest for event in batches if listed_captures(event, lists) is not None}
+    return {digest: part for digest, part in lists.items() if digest in right}
+
+
 def _of_batch(event: ev.CapturesRegistered, entry: Entry) -> Registered:
     values = entry.digest, entry.key_commit, event.epoch, entry.slot
-    return Registered(event.album, entry.uid, *values, event.block, event.log_index, event.root, None)
+    return Registered(event.album, entry.uid, *values, event.block, event.log_index, event.tx, event.root, None)
 
 
 def listed_captures(event: ev.CapturesRegistered, lists: Parts) -> CaptureList | None:

@@ -10,8 +10,8 @@ from ffem_chain.audit.bundle.captures import (
     Registered,
     catalogue,
     fetch,
-    listed_captures,
     manifest_of,
+    right_lists,
 )
 from ffem_chain.audit.bundle.format import CAPTURES, HEADERS, LISTS, PER_FILE, RECEIPTS, Head, dump, load, piece, pieces
 from ffem_chain.audit.bundle.plan import Plan
@@ -91,9 +91,7 @@ def _nodes(header: Header, pool: dict[bytes, bytes], indices: set[int] | None) -
 def gather_captures(history: History, stores: Sequence[Store], work: Work, say: Progress) -> dict[str, bytes]:
     """Files with lists and manifests, as far as a store serves right ones."""
     batches = [event for event in history.events if isinstance(event, ev.CapturesRegistered)]
-    served = _served(stores, {event.list_digest for event in batches}, LIST, work, say)
-    right = {event.list_digest for event in batches if listed_captures(event, served) is not None}
-    lists = {digest: part for digest, part in served.items() if digest in right}
+    lists = right_lists(history, _served(stores, {event.list_digest for event in batches}, LIST, work, say))
     captures = catalogue(history, {}, lists).captures
     served = _served(stores, {capture.digest for capture in captures}, MANIFEST, work, say)
     right = {capture.digest for capture in captures if _has(history, capture, served)}

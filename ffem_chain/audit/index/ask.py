@@ -150,6 +150,7 @@ def _counts(store: Store) -> Counts:
         events=store.total(),
         albums=store.count(ev.AlbumCreated),
         captures=store.count(ev.CaptureRegistered),
+        batches=store.count(ev.CapturesRegistered),
         grants=store.count(ev.GrantCreated),
         opened=store.count(ev.GrantOpened),
         direct=store.facts("direct"),
