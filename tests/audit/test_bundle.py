@@ -18,10 +18,11 @@ from ffem_chain.audit.bundle.verify import Verified, verify
 from ffem_chain.audit.run import audit
 from ffem_chain.audit.views import capture_view, find_capture, grant_lines
 from ffem_chain.chain import events as ev
-from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Refused, Tampered
 from ffem_chain.stores.cid import digest_of_cid
-from ffem_chain.stores.memory import MemoryStore
+from ffem_devnet.ganache import Ganache
+from tests.e2e.world import World, album_with
 from tests.support.liar import Refuses, dropping, lying, without_proofs
 
 from .crowd import Crowd
@@ -226,24 +227,35 @@ def test_a_node_without_block_receipts(crowd: Crowd, tmp_path: Path) -> None:
     assert (tmp_path / "old.tar").read_bytes() == path.read_bytes()
 
 
-def test_what_strangers_register_stops_nobody(crowd: Crowd, tmp_path: Path) -> None:
+def test_headers_of_an_older_fork(tmp_path: Path) -> None:
+    """Ganache ends at Shanghai: its headers have fewer fields, and its state keeps no hashes of blocks."""
+    with Ganache.start() as chain:
+        registry = Registry(chain.url, deploy(chain.url, chain.accounts[9]), account=chain.accounts[1])
+        registry.register_key(1, b"\2" * 33)
+        registry.rpc.batch([("evm_mine", [{"blocks": 3}])])
+        path = tmp_path / "bundle.tar"
+        done = export(registry, path, Wish())
+        with pytest.raises(FfemError):
+            export(registry, tmp_path / "history.tar", Wish(links=Links.HISTORY))
+    found = verify(path, [done.verified.head.block_hash])
+    assert kinds(found) == ["KeyRegistered"] and found.logs_complete
+
+
+def test_what_strangers_register_stops_nobody(world: World, tmp_path: Path) -> None:
     """Somebody else's digests, and nonsense: such captures have no manifest, the others keep theirs."""
-    world = crowd.world
+    scene = album_with(world)
+    single = find_capture(audit(world.registry(9)), scene.uid.hex())
     mallory = world.registry(6)
-    salt = tmp_path.name.encode().ljust(32, b"\0")[:32]
-    receipt = mallory.create_album(salt, b"\1" * 32, [world.accounts[6].address], 1)
+    receipt = mallory.create_album(b"\7" * 32, b"\1" * 32, [world.accounts[6].address], 1)
     (created,) = [event for event in receipt.events if isinstance(event, ev.AlbumCreated)]
-    registry = world.registry(9)
-    (single,) = registry.events([ev.CaptureRegistered], uid=crowd.single)
-    assert isinstance(single, ev.CaptureRegistered)
-    junk = MemoryStore().put({"manifest.json": b"nonsense"})
-    crowd.store.put({"manifest.json": b"nonsense"})
+    junk = digest_of_cid(scene.store.put({"manifest.json": b"nonsense"}))
     mallory.register_capture(created.album, single.uid, single.digest, single.key_commit, 1, 9)
-    mallory.register_capture(created.album, b"\5" * 32, digest_of_cid(junk), b"\1" * 32, 1, 9)
-    path, done = made(crowd, tmp_path)
+    mallory.register_capture(created.album, b"\5" * 32, junk, b"\1" * 32, 1, 9)
+    path = tmp_path / "bundle.tar"
+    done = export(world.registry(9), path, Wish(), stores=[scene.store])
     found = verify(path, [done.verified.head.block_hash])
     manifests = {(c.album, c.uid): c.manifest is not None for c in found.catalogue.captures}
-    assert manifests[(crowd.album, crowd.single)] and not manifests[(created.album, single.uid)]
+    assert manifests[(scene.album.album_id, scene.uid)] and not manifests[(created.album, single.uid)]
     assert not manifests[(created.album, b"\5" * 32)]
 
 
