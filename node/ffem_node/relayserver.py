@@ -30,6 +30,7 @@ from ffem_chain.errors import (
 from ffem_node.relay import Relay
 from ffem_node.relaystate import Entry
 
+MOST_CONNECTIONS, CONNECTION_SECONDS = 256, 120.0
 _BODY_SECONDS, _KEEPALIVE_SECONDS = 10.0, 15.0
 _WORKERS, _MOST_WAITING = 8, 64
 _STATUSES: tuple[tuple[type[FfemError], int], ...] = (
@@ -43,11 +44,36 @@ _STATUSES: tuple[tuple[type[FfemError], int], ...] = (
 Result = TypeVar("Result")
 
 
-class RelayServer:
-    """Serves a relay on `host` and `port` (0: a free one) until stopped."""
+class _Handler(web.RequestHandler):
+    """One of at most `most` connections at once: one too many is ended."""
 
-    def __init__(self, relay: Relay, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, server: web.Server, most: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(server, loop=loop, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS)  # type: ignore[arg-type]
+        self._server, self._most = server, most
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._server.connections) > self._most:
+            transport.close()
+
+
+class RelayServer:
+    """Serves a relay on `host` and `port` (0: a free one) until stopped.
+
+    At most `connections` are open at once, and each at most `seconds`, whatever it is doing.
+    """
+
+    def __init__(
+        self,
+        relay: Relay,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        connections: int = MOST_CONNECTIONS,
+        seconds: float = CONNECTION_SECONDS,
+    ) -> None:
         self._relay, self._host, self._port = relay, host, port
+        self._connections, self._seconds = connections, seconds
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="relay-call")
         self._waiting = 0
 
@@ -63,21 +89,40 @@ class RelayServer:
         app.router.add_post("/v1/calls", self._post)
         app.router.add_get("/v1/calls/{id:[0-9a-f]{64}}", self._get)
         app.router.add_get("/v1/relay", self._about)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEPALIVE_SECONDS, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
+        server, loop = runner.server, asyncio.get_running_loop()
+        assert server is not None
         try:
-            site = web.TCPSite(runner, self._host, self._port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise InputError(
-                    f"nothing can be served at {self._host}:{self._port}: {error.strerror}", "choose another --port"
-                ) from None
-            started(f"http://{_shown(self._host)}:{runner.addresses[0][1]}")
-            await asyncio.get_running_loop().run_in_executor(None, stop.wait)
+            listening = await loop.create_server(
+                lambda: _Handler(server, self._connections, loop), self._host, self._port
+            )
+        except OSError as error:
+            await runner.cleanup()
+            raise InputError(
+                f"nothing can be served at {self._host}:{self._port}: {error.strerror}", "choose another --port"
+            ) from None
+        ending = asyncio.create_task(self._end_old(server))
+        try:
+            started(f"http://{_shown(self._host)}:{listening.sockets[0].getsockname()[1]}")
+            await loop.run_in_executor(None, stop.wait)
         finally:
+            listening.close()
+            ending.cancel()
             await runner.cleanup()
             self._workers.shutdown(wait=True)
+
+    async def _end_old(self, server: web.Server) -> None:
+        """End connections that are too old: whoever opens one and says nothing takes no place for ever."""
+        loop = asyncio.get_running_loop()
+        since: dict[web.RequestHandler, float] = {}
+        while True:
+            now = loop.time()
+            since = {handler: since.get(handler, now) for handler in server.connections}
+            for handler, begun in since.items():
+                if now - begun > self._seconds and handler.transport is not None:
+                    handler.transport.abort()
+            await asyncio.sleep(min(5.0, self._seconds / 2))
 
     # ------------------------------------------------------------------ requests
 

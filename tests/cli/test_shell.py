@@ -75,9 +75,9 @@ def test_no_command_is_a_usage_error_and_a_version_is_not(cli: Cli) -> None:
     assert cli.process().status == 2
     version = cli.process("--version")
     assert version.status == 0 and version.out.startswith("ffem 0.") and version.err == ""
-    unknown = cli.process("frobnicate")
+    unknown = cli.process("xyzzy")
     assert (unknown.status, unknown.out) == (2, "")
-    assert unknown.err == "error: No such command 'frobnicate'.\nhint: ffem --help\n"
+    assert unknown.err == "error: No such command 'xyzzy'.\nhint: ffem --help\n"
     as_json = cli("frobnicate", "--json")
     assert as_json.status == 2 and as_json.error["exit_status"] == 2
 

@@ -103,15 +103,15 @@ class Family:
 
 
 @contextmanager
-def served(relay: Relay) -> Iterator[str]:
-    """The relay's URL, while its server runs in a thread of this process."""
+def served(relay: Relay, **options: Any) -> Iterator[str]:
+    """The relay's URL, while its server (with `options`) runs in a thread of this process."""
     stop, ready, urls = threading.Event(), threading.Event(), []
 
     def started(url: str) -> None:
         urls.append(url)
         ready.set()
 
-    thread = threading.Thread(target=RelayServer(relay).run, args=(stop, started))
+    thread = threading.Thread(target=RelayServer(relay, **options).run, args=(stop, started))
     thread.start()
     try:
         assert ready.wait(30), "the relay did not start"

@@ -123,6 +123,26 @@ def test_a_port_that_is_taken(family: Family) -> None:
             RelayServer(relay, port=taken.getsockname()[1]).run(threading.Event())
 
 
+def test_connections_that_say_nothing(family: Family) -> None:
+    """They are so many at most, and end by themselves; then others are served again."""
+
+    def idle(url: str) -> socket.socket:
+        host, port = url.removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)), timeout=30)
+
+    with family.relay() as relay, served(relay, connections=2, seconds=0.3) as url:
+        first, second = idle(url), idle(url)
+        assert [one.recv(1) for one in (first, second)] == [b"", b""]
+        assert requests.get(f"{url}/v1/relay", timeout=10).status_code == 200
+    with family.relay() as relay, served(relay, connections=2) as url:
+        first, second, third = idle(url), idle(url), idle(url)
+        assert third.recv(1) == b""
+        first.sendall(b"GET /v1/relay HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert first.recv(15) == b"HTTP/1.1 200 OK"
+        for one in (first, second, third):
+            one.close()
+
+
 # ---------------------------------------------------------------------- relays that lie
 
 
