@@ -42,20 +42,22 @@ class Explorer:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.people = People(scenario.threshold, scenario.keepers, scenario.dishonest, scenario.grants)
+        self.people = People(
+            scenario.threshold, scenario.keepers, scenario.dishonest, scenario.grants, copies=scenario.copies
+        )
         self.honest = [i for i in range(scenario.keepers) if i not in scenario.dishonest]
         self.promises = Promises(self.people, scenario.confirmations)
         # A reorganisation takes a request back, and its key with it; the recipient may draw another one.
         self._most_fresh = scenario.requests + scenario.reorgs
         self._names = {
             request_key(f"{number}.{n}"): f"{number}.{n}"
-            for number in range(len(scenario.grants))
+            for number in range(len(self.people.grants))
             for n in range(self._most_fresh)
         }
         ordered = scenario.reuse or scenario.losing
         # unless grants matter to each other, the n-th key of one is as good as the n-th of another
         shown = {key: name if ordered else name.partition(".")[2] for key, name in self._names.items()}
-        kinds = {one.made: one.params.expiry != 0 for one in self.people.grants}
+        kinds = {one.made: (one.params.expiry != 0, one.copied) for one in self.people.grants}
         self._view = View(kinds, shown, max(scenario.confirmations - 1, scenario.depth), ordered)
         self._machines: dict[int, Keeper] = {}
 
@@ -124,10 +126,11 @@ class Explorer:
             yield "a block", replace(state, chain=chain.mined())
         if chain.time < EXPIRY and any(expires for _, expires in scenario.grants):
             yield "expiry", replace(state, chain=replace(chain, time=EXPIRY))
-        for number in range(len(scenario.grants)):
+        for number in range(len(self.people.grants)):
             yield from self._owner_and_recipient(number, state)
         if scenario.rotations:
-            salts = [one.params.salt for one in self.people.grants if not chain.grants[one.made].revoked]
+            own = [one for one in self.people.grants if not one.copied]
+            salts = [one.params.salt for one in own if not chain.grants[one.made].revoked]
             yield from self._sent(state, "rotate", ("revoke", self.people.owner, self.people.album, tuple(salts)))
         for index in self.honest:
             yield f"keeper {index} steps", self.step(state, index)
@@ -143,7 +146,7 @@ class Explorer:
         scenario, chain, granted = self.scenario, state.chain, self.people.grants[number]
         made, wallet = granted.made, granted.params.recipient
         grant = chain.grants[made]
-        if scenario.revocations:
+        if scenario.revocations and not granted.copied:
             revoke = ("revoke", self.people.owner, self.people.album, (granted.params.salt,))
             yield from self._sent(state, f"revoke {number}", revoke)
         if grant.seq < scenario.requests:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import combinations
 
@@ -17,6 +17,7 @@ from eth_account.signers.local import LocalAccount
 
 from ffem_chain.chain.types import GrantParams, KeeperSetView, KeyStatus, KeyView, album_id, grant_id
 from ffem_chain.errors import FormatError, NotForMe, Pending, Tampered
+from ffem_chain.keys import grants as keys
 from ffem_chain.keys.grants import (
     GrantContext,
     KeeperKey,
@@ -24,17 +25,16 @@ from ffem_chain.keys.grants import (
     build_grant,
     open_grant,
     open_keeper_share,
-    open_release,
     parse_payload,
 )
 from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.keys.secret import Secret
-from ffem_chain.keys.suites import SECP256K1, PrivateKey
+from ffem_chain.keys.suites import SECP256K1, PrivateKey, open_envelope
 from ffem_chain.roles.keyring import address_bytes
 from formal.contract import Album, Chain, Rules
 from formal.memory import Delivery
 
-SET = 1
+SET, COPIES_SET = 1, 2
 EXPIRY = 1_000
 DEPLOYMENT = hashlib.sha256(b"deployment").digest()
 _CLOSED = (FormatError, NotForMe, Pending, Tampered)
@@ -65,7 +65,8 @@ def request_key(name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Granted:
-    """A grant: who may open it, the key that it is for, and its payload."""
+    """A grant: who may open it, the key that it is for, and its payload. `copied`: its recipient has made it, in an
+    album of its own with the same keepers, of the bytes of another grant."""
 
     made: bytes
     params: GrantParams
@@ -73,14 +74,22 @@ class Granted:
     key: Secret = field(repr=False)
     payload: Payload
     context: GrantContext
+    copied: bool = False
 
 
 class People:
     """An owner, `threshold` of `keepers` keepers, and recipients with one grant each of `grants`: (recipient, whether
-    it expires). `dishonest` keepers (indices) show their shares to everybody from the start."""
+    it expires). `dishonest` keepers (indices) show their shares to everybody from the start. With `copies`, the
+    recipient of the first grant has copied it into a grant of its own."""
 
     def __init__(
-        self, threshold: int, keepers: int, dishonest: Iterable[int], grants: Iterable[tuple[int, bool]]
+        self,
+        threshold: int,
+        keepers: int,
+        dishonest: Iterable[int],
+        grants: Iterable[tuple[int, bool]],
+        *,
+        copies: bool = False,
     ) -> None:
         self.threshold, self.dishonest = threshold, frozenset(dishonest)
         self.owner = account("owner").address
@@ -88,8 +97,10 @@ class People:
         self.wallets = [account(f"recipient {i}").address for i in range(1 + max(r for r, _ in grants))]
         self.album = album_id(self.owner, seed("album"))
         self.grants = [self._grant(number, *one) for number, one in enumerate(grants)]
+        if copies:
+            self.grants.append(self._copy(self.grants[0]))
         self.by_id = {one.made: one for one in self.grants}
-        self._opened: dict[tuple[bytes, str, Delivery], tuple[int, Secret] | None] = {}
+        self._opened: dict[tuple[str, Delivery], Secret | None] = {}
         self._derived: dict[tuple[bytes, int, frozenset[int]], bool] = {}
         self._known: dict[tuple[bytes, int, tuple[str, ...], frozenset[Delivery]], bool] = {}
 
@@ -118,23 +129,35 @@ class People:
         payload = parse_payload(built.payload, SECP256K1, len(self.keepers))
         return Granted(params.grant_id, params, recipient, key, payload, context)
 
+    @staticmethod
+    def _copy(one: Granted) -> Granted:
+        """Keepers that served it would seal the shares of `one` to request keys of the copy."""
+        album = album_id(one.params.recipient, seed("album"))
+        params = replace(one.params, album=album, keeper_set=COPIES_SET)
+        context = replace(one.context, album=album, grant=params.grant_id)
+        nothing = Secret(seed("a copy is for no key"))
+        return Granted(params.grant_id, params, one.recipient, nothing, one.payload, context, copied=True)
+
     def genesis(self, depth: int, rules: Rules, *, batch: bool = False) -> Chain:
         """A chain on which all is granted, in one transaction or in one each, and nothing has been asked for."""
+        own, copies = ([one.params for one in self.grants if one.copied == copied] for copied in (False, True))
         wallets = [*self.wallets, *(one.address for one in self.keepers)]
         addresses = tuple(one.address for one in self.keepers)
         members = KeeperSetView(self.album, self.threshold, (1 << len(addresses)) - 1, addresses)
         chain = Chain(
-            albums={self.album: Album(self.owner, SET)},
-            sets={SET: members},
+            albums={self.album: Album(self.owner, SET)} | {p.album: Album(p.recipient, COPIES_SET) for p in copies},
+            sets={SET: members} | {p.keeper_set: replace(members, album=p.album) for p in copies},
             keys={(wallet, 1): KeyView(SECP256K1, KeyStatus.ACTIVE, bytes(30)) for wallet in wallets},
             rules=rules,
             depth=depth,
         )
         if batch:
-            chain = chain.grant_batch(self.owner, [one.params for one in self.grants])
+            chain = chain.grant_batch(self.owner, own)
         else:
-            for one in self.grants:
-                chain = chain.grant(self.owner, one.params)
+            for params in own:
+                chain = chain.grant(self.owner, params)
+        for params in copies:
+            chain = chain.grant(params.recipient, params)
         for _ in range(depth + 1):
             chain = chain.mined()
         return chain
@@ -157,18 +180,18 @@ class People:
                 for index in self.dishonest
             }
             for made, one in self.by_id.items()
+            if not one.copied
         }
 
-    def _read(self, made: bytes, key: str, delivery: Delivery) -> tuple[int, Secret] | None:
-        """What a one-time key opens of public bytes, taken for a delivery of a grant."""
-        name = made, key, delivery
+    def _read(self, key: str, delivery: Delivery) -> Secret | None:
+        """The share that a one-time key opens of a delivery, whichever grant's it is."""
+        name = key, delivery
         if name not in self._opened:
-            one, (_, seq, index, sealed) = self.by_id[made], delivery
+            made, seq, index, sealed = delivery
+            one = self.by_id[made]
+            info = keys._release_info(one.context, one.params.scope_commit, seq, index)
             try:
-                share = open_release(
-                    private_key(key), sealed, one.payload, one.context, one.params.scope_commit, seq, index
-                )
-                self._opened[name] = index, share
+                self._opened[name] = open_envelope(private_key(key), sealed, info)
             except _CLOSED:
                 self._opened[name] = None
         return self._opened[name]
@@ -182,12 +205,12 @@ class People:
         return self._known[asked]
 
     def _computes(self, made: bytes, recipient: int, one_time: tuple[str, ...], public: frozenset[Delivery]) -> bool:
-        shares = dict(self.leaked[made])
-        for delivery in public:
-            for key in one_time:
-                found = self._read(made, key, delivery)
-                if found:
-                    shares[found[0]] = found[1]
+        shares = dict(self.leaked.get(made, {}))
+        read = [self._read(key, delivery) for delivery in public for key in one_time]
+        for share in read:
+            for index, sealed in enumerate(self.by_id[made].payload.shares):
+                if share is not None and keys.share_digest(made, index, share) == sealed.digest:
+                    shares[index] = share
         name = made, recipient, frozenset(shares)
         if name not in self._derived:
             self._derived[name] = any(

@@ -18,6 +18,8 @@ class Scenario:
     requests; with `reuse` also with request keys that somebody, anybody, has used before. With `losing`, commits of
     honest keepers may be sent and mined later, or never. `batch`: all grants are one batch. The owner revokes
     single grants (`revocations`), or all that it has not yet revoked, at once (`rotations`).
+    With `copies`, the first recipient has made a grant to itself, in an album of its own that the same keepers serve,
+    of the bytes of the first grant.
     """
 
     threshold: int
@@ -34,15 +36,17 @@ class Scenario:
     batch: bool = False
     revocations: bool = True
     rotations: bool = False
+    copies: bool = False
     rules: Rules = REAL
     keeper: type[Keeper] = Keeper
 
 
-# By name; the first three are what `make test` explores.
+# By name; the first four are what `make test` explores.
 SCENARIOS: dict[str, Scenario] = {
     "one dishonest of three": Scenario(2, 3, ((0, True),), dishonest=(2,)),
     "reorganisation": Scenario(2, 2, ((0, False),), confirmations=2, depth=1, reorgs=1),
     "keys used again": Scenario(1, 1, ((0, False), (0, False)), reuse=True),
+    "a grant that copies another": Scenario(1, 1, ((0, True),), copies=True),
     "keys used again by three": Scenario(1, 1, ((0, False), (0, False), (1, False)), requests=2, reuse=True),
     "all that can happen to one grant": Scenario(
         2,
@@ -63,6 +67,7 @@ SCENARIOS: dict[str, Scenario] = {
     "two grants of one recipient": Scenario(
         2, 2, ((0, True), (0, False)), confirmations=2, depth=1, reorgs=1, reuse=True, batch=True
     ),
+    "copies, with one dishonest of three": Scenario(2, 3, ((0, False),), dishonest=(2,), copies=True),
     "three dishonest of four": Scenario(4, 4, ((0, True),), dishonest=(1, 2, 3), confirmations=2, depth=1, reorgs=1),
     "three recipients, four grants, two keepers": Scenario(
         2, 2, ((0, False), (0, True), (1, False), (2, False)), batch=True, revocations=False, rotations=True

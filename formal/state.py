@@ -45,7 +45,7 @@ class View:
     """What tells states apart: `kinds` of the grants by id, in their order; `names` of request keys; ages of blocks up
     to `ages` (older ones are confirmed and stay); whether grants matter to each other (`ordered`)."""
 
-    kinds: dict[bytes, bool]
+    kinds: dict[bytes, Any]
     names: dict[bytes, str]
     ages: int
     ordered: bool

@@ -28,7 +28,7 @@ from ffem_devnet.anvil import Anvil
 from formal.contract import Album, Chain
 from tests.e2e.world import World
 
-CALLS = 220
+CALLS = 180
 OWNER, KEEPERS, RECIPIENTS, STRANGER = 0, (1, 2, 3), (4, 5), 6
 PLACE = {field.name for field in fields(Event)}
 Call = Callable[[Registry], Any]
@@ -83,7 +83,7 @@ class Pair:
             self.wallet(rng.choice(RECIPIENTS)),
             1,
             rng.choice((0, 0, self.chain.time + 10_000)),
-            rng.choice((1, 1, 1, 0)),
+            rng.choice((1, 1, 0)),
             rng.randbytes(rng.randrange(40)),
         )
         faults: list[dict[str, Any]] = [
@@ -116,8 +116,8 @@ class Pair:
         return made or "granted"
 
     def some(self) -> bytes:
-        """A grant, nearly always one that exists."""
-        return grant_id(self.album, self.rng.choice(self.salts)) if self.rng.random() < 0.97 else bytes(32)
+        """One of the newest grants, or one that is not there."""
+        return grant_id(self.album, self.rng.choice(self.salts[-10:])) if self.rng.random() < 0.97 else bytes(32)
 
     def request(self) -> str:
         """By its recipient, mostly."""
@@ -163,7 +163,7 @@ class Pair:
 
     def revoke(self) -> str:
         """One grant or two."""
-        salts = [self.rng.choice(self.salts) for _ in range(self.rng.choice((1, 1, 2)))]
+        salts = [self.rng.choice(self.salts[-10:]) for _ in range(self.rng.choice((1, 1, 2)))]
         who = self.rng.choice((OWNER, OWNER, STRANGER))
         said = self.both(
             who,
@@ -210,11 +210,11 @@ def pair(anvil: Anvil, tmp_path: Any) -> Iterator[Pair]:
 
 
 def test_the_model_does_what_the_contract_does(pair: Pair) -> None:
-    kinds = [pair.grant] * 2 + [pair.request] * 4 + [pair.commit] * 6 + [pair.deliver] * 2 + [pair.revoke]
+    kinds = [pair.grant] + [pair.request] * 4 + [pair.commit] * 7 + [pair.deliver] * 2 + [pair.revoke]
     seen = {pair.grant() for _ in range(8)}
     for number in range(CALLS):
         seen.add(pair.wait() if number % 70 == 69 else pair.rng.choice(kinds)())
-        if number % 10 == 9:
+        if number % 45 == 44:
             pair.compare()
     pair.compare()
     assert seen >= {
