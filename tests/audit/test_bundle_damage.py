@@ -150,6 +150,19 @@ def test_what_somebody_may_try(crowd: Crowd, tmp_path: Path) -> None:
     tried("other files than it lists", files=tuple(name for name in head.files if not name.startswith("lists")))
 
 
+def test_headers_that_are_none(world: World, tmp_path: Path) -> None:
+    """They are read before anything says that they are headers: nesting without end must not end the process."""
+    path, trusted = small(world, tmp_path)
+    files = dict(Archive(path))
+    deep = b""
+    for _ in range(120_000):
+        size = len(deep).to_bytes(3, "big").lstrip(b"\0")
+        deep = (bytes([0xC0 + len(deep)]) if len(deep) < 56 else bytes([0xF7 + len(size)]) + size) + deep
+    for header in (deep, b"", b"\xc0", b"\x80", bytes(600)):
+        with pytest.raises(FormatError, match=r"headers-00000\.cbor: entry 0: this is no block header"):
+            examine(InMemory({**files, "headers-00000.cbor": dump([header])}), [trusted])
+
+
 def test_files_that_no_bundle_has(tmp_path: Path) -> None:
     """The reader takes no other archive, and allocates nothing for what a header announces."""
     path = tmp_path / "odd.tar"
