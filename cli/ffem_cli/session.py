@@ -141,7 +141,16 @@ class Session:
     def registry(self) -> Registry:
         """The registry, for reading; nothing is unlocked. Raises ChainUnavailable."""
         if self._reader is None:
-            self._reader = self._connect(None)
+            from ffem_chain.audit.index.reading import IndexedRegistry
+
+            self._reader = IndexedRegistry(
+                self.config.text("rpc_url"),
+                self._registry_address(),
+                timeout=self.config.number("timeout"),
+                from_block=self.config.whole("from_block"),
+                confirmations=self.config.whole("confirmations"),
+                copies=self.config.home / "sync",
+            )
         return self._reader
 
     def unchecked_registry(self) -> Registry:

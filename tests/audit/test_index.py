@@ -13,6 +13,7 @@ from eth_utils import keccak
 from ffem_chain.audit.copy import Joined
 from ffem_chain.audit.index import update as updating
 from ffem_chain.audit.index.ask import Question, ask
+from ffem_chain.audit.index.reading import IndexedRegistry
 from ffem_chain.audit.index.store import Store
 from ffem_chain.audit.index.trie import StoredTrie
 from ffem_chain.audit.index.update import Index
@@ -261,3 +262,57 @@ def test_a_stored_trie_is_the_trie(world: World, tmp_path: Path) -> None:
         assert trie.agrees(values) and (not values or not trie.agrees(dict.fromkeys(values, 5)))
     trie.set(dict.fromkeys(values, 0))
     assert trie.root() == storage_root({})
+
+
+def test_a_registry_that_reads_the_index(story: Story, tmp_path: Path) -> None:
+    """The same events as from the node, for every way in which they are asked for; none are asked of the node again."""
+    plain, bob = story.world.registry(9), story.world.accounts[4].address
+    report = ask(Index(tmp_path / plain.deployment_id.hex(), plain), EVERYTHING)
+    assert report is not None
+    album, opened = story.scene.album.album_id, story.id("opened")
+    grant_kinds = [ev.GrantCreated, ev.AccessRequested, ev.ReleaseCommitted, ev.ShareDelivered, ev.GrantRevoked]
+    questions: list[tuple[list[type[ev.Event]], dict[str, Any]]] = [
+        (grant_kinds, {"grant": opened}),
+        ([ev.GrantCreated], {"album": album}),
+        ([ev.GrantCreated], {"album": album, "recipient": bob}),
+        ([ev.GrantCreated], {"recipient": bob}),
+        ([ev.CaptureRegistered], {"uid": story.scene.uid}),
+        ([ev.CaptureRegistered], {"album": album, "uid": story.scene.uid}),
+        ([ev.CaptureRegistered, ev.CapturesRegistered], {"album": album}),
+        ([ev.AlbumCreated], {"album": album}),
+        ([ev.AlbumCreated], {"owner": story.scene.owner.wallet}),
+        ([ev.EpochOpened, ev.KeeperSetProposed], {"album": album}),
+        ([ev.KeyRegistered], {"wallet": bob, "version": 1}),
+        ([ev.KeyStatusChanged], {"wallet": bob}),
+        ([ev.KeeperAccepted, ev.KeeperSetActivated], {"keeper_set": 1}),
+        ([ev.GrantOpened], {"grant": bytes(32)}),
+    ]
+    asked: list[str] = []
+
+    def watching(method: str, _: list[Any], result: Any) -> Any:
+        asked.append(method)
+        return result
+
+    with lying(story.world.url, watching) as url:
+        reading = IndexedRegistry(url, story.world.address, copies=tmp_path)
+        for kinds, filters in questions:
+            assert reading.events(kinds, **filters) == plain.events(kinds, **filters), filters
+        assert "eth_getLogs" not in asked
+        assert reading.events([ev.KeeperSetProposed]) == plain.events([ev.KeeperSetProposed])
+        assert reading.events([ev.GrantCreated], album=album, to_block=5) == []
+        with pytest.raises(ValueError, match="cannot be filtered"):
+            reading.events([ev.AlbumCreated], uid=story.scene.uid)
+    elsewhere = IndexedRegistry(story.world.url, story.world.address, copies=tmp_path / "none")
+    assert elsewhere.events(grant_kinds, grant=opened) == plain.events(grant_kinds, grant=opened)
+
+
+def test_a_reading_registry_follows_the_chain(world: World, tmp_path: Path) -> None:
+    grow(world, 2)
+    wallet, plain = world.accounts[6].address, world.registry(9)
+    assert ask(Index(tmp_path / plain.deployment_id.hex(), plain), EVERYTHING) is not None
+    reading = IndexedRegistry(world.url, world.address, copies=tmp_path)
+    assert len(reading.events([ev.KeyRegistered], wallet=wallet)) == 2
+    grow(world, 2)
+    assert len(reading.events([ev.KeyRegistered], wallet=wallet)) == 4
+    world.reorganise(3)
+    assert reading.events([ev.KeyRegistered], wallet=wallet) == plain.events([ev.KeyRegistered], wallet=wallet)

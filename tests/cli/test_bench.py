@@ -110,3 +110,32 @@ def test_flops_are_those_of_the_convolutions() -> None:
     pixels = 4 * 4
     by_hand = 2 * pixels * (12 * 12 + 9 * 6 * 8 + 8 * 8 + 9 * 8 * 12)
     assert faces.gflop(Model("tiny", bytes(32), flow)) == pytest.approx(by_hand / 1e9)
+
+
+def test_registry(cli: Cli) -> None:
+    """Every rate and every wait; more recipients only cost time."""
+    data = cli.ok("bench", "registry", "--quick", "--json").data
+    (row,), (wait,) = data["rates"], data["waits"]
+    assert row["recipients"] == 1 and (wait["block_s"], data["repeats"]) == (0, 1)
+    for name in ("captures", "captures_in_batch", "grants", "grants_in_batch", "openings"):
+        assert row[name]["per_s"] > 0 and row[name]["processor_ms"] > 0, name
+    assert 0 < wait["median_s"] <= wait["worst_s"]
+    assert cli("bench", "registry", "--recipients", "0").status == 3
+    assert cli("bench", "registry", "--block-times", "61").status == 3
+    assert not cli.home.exists()
+
+
+def test_audit(cli: Cli) -> None:
+    data = cli.ok("bench", "audit", "--events", "100,300", "--repeats", "1", "--whole", "--json").data
+    assert [row["events"] for row in data["rows"]] == [124, 248]
+    for row in data["rows"]:
+        assert row["events_per_s"] > 0 and 0 < row["rpc_share"] < 1 and row["bytes_per_event"] > 500
+        stages = sum(row[f"{stage}_s"] for stage in ("waiting", "keeping", "words", "root"))
+        assert 0 < stages <= row["index_s"] + 0.01
+        assert set(row["questions"]) == {"capture", "wallet", "keeper", "grant", "show"}
+        for one in row["questions"].values():
+            assert 0 < one["median_ms"] <= one["worst_ms"]
+        assert row["whole"]["wall_s"] > 0
+    assert all(data["processes"][f"{name}_ms"] > 0 for name in ("start", "grant", "capture"))
+    assert cli("bench", "audit", "--events", "5").status == 3
+    assert not cli.home.exists()

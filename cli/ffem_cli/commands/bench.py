@@ -12,15 +12,20 @@ from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
 
 MOST_FACES, MOST_REPEATS = 160, 10_000
+MOST_PEOPLE, MOST_SECONDS, MOST_EVENTS = 1_000, 60, 10_000_000
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    group = shell.group("bench", "Measure on this machine: the path of a photo, faces, envelopes, gas.")
+    group = shell.group(
+        "bench", "Measure on this machine: the path of a photo, faces, envelopes, gas, registry, audit."
+    )
     shell.command(group, "path", example="ffem bench path --faces 1,3,12 --json", new_profile=True)(path)
     shell.command(group, "faces", example="ffem bench faces --json", new_profile=True)(faces)
     shell.command(group, "crypto", example="ffem bench crypto", new_profile=True)(crypto)
     shell.command(group, "gas", example="ffem bench gas --json", new_profile=True)(gas)
+    shell.command(group, "registry", example="ffem bench registry --json", new_profile=True)(registry)
+    shell.command(group, "audit", example="ffem bench audit --events 1000,10000 --json", new_profile=True)(audit)
     app.add_typer(group)
 
 
@@ -106,13 +111,13 @@ def faces(
     return Answer(data, (words, Table(("model", "faces", *STEPS, "share", "MB"), rows), line(data["machine"])))
 
 
-def _numbers(text: str) -> list[int]:
+def _numbers(text: str, most: int = MOST_FACES, least: int = 1, example: str = "--faces 1,3,12") -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError:
         counts = []
-    if not counts or not all(1 <= count <= MOST_FACES for count in counts) or len(set(counts)) != len(counts):
-        raise InputError(f"{text!r} is no list of distinct numbers from 1 to {MOST_FACES}"[:200], "--faces 1,3,12")
+    if not counts or not all(least <= count <= most for count in counts) or len(set(counts)) != len(counts):
+        raise InputError(f"{text!r} is no list of distinct numbers from {least} to {most}"[:200], example)
     return counts
 
 
@@ -153,3 +158,104 @@ def gas(
     rows = [(step, f"{data[step]:,}", f"{data[step] / TRANSFER:.2f}") for step in STEPS]
     table = Table(("transaction", "gas", "plain transfers"), rows)
     return Answer(data, (f"medians of {repeats} rounds", table, line(data["machine"])))
+
+
+def registry(
+    session: Session,
+    recipients: Annotated[str, typer.Option("--recipients", metavar="N,N,...", help="How many ask.")] = "1,10,100",
+    block_times: Annotated[
+        str, typer.Option("--block-times", metavar="S,S,...", help="Seconds between blocks; 0 mines at once.")
+    ] = "0,2,12",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Rounds; medians count.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="One recipient, no block time, one round.")] = False,
+) -> Answer:
+    """Registrations, grants and openings a second, end to end on a chain of its own, and how long an opening takes.
+
+    One owner, one keeper, suite 1. With the default block times it takes about five minutes.
+    """
+    from ffem_cli.bench.machine import line
+    from ffem_cli.bench.registry import RATES, measure, steps
+
+    people = [1] if quick else _numbers(recipients, MOST_PEOPLE, example="--recipients 1,10,100")
+    times = [0] if quick else _numbers(block_times, MOST_SECONDS, 0, "--block-times 0,2,12")
+    rounds = 1 if quick else repeats
+    with session.out.progress(steps(people, times, rounds)) as say:
+        data = measure(people, times, rounds, say)
+    rates = [
+        (row["recipients"], *(f"{row[name]['per_s']:.1f} ({row[name]['processor_ms']:.1f})" for name in RATES))
+        for row in data["rates"]
+    ]
+    waits = [(row["block_s"], row["median_s"], row["worst_s"]) for row in data["waits"]]
+    columns = ("recipients", *(name.replace("_", " ") for name in RATES))
+    words = f"a second (milliseconds of this process's processor time for one), medians of {rounds} rounds"
+    return Answer(
+        data,
+        (
+            words,
+            Table(columns, rates),
+            "",
+            "seconds from request to opened",
+            Table(("blocks, s", "median", "worst"), waits),
+            line(data["machine"]),
+        ),
+    )
+
+
+def audit(
+    session: Session,
+    events: Annotated[
+        str, typer.Option("--events", metavar="N,N,...", help="Events in the registry, about.")
+    ] = "1000,10000,100000",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Questions of each kind.")] = 7,
+    whole: Annotated[bool, typer.Option("--whole", help="Time one audit of everything at each size, too.")] = False,
+) -> Answer:
+    """Time the index of an audit on a chain of its own: events a second, the node's share, and questions to it.
+
+    Filling a registry with 100,000 events takes some minutes.
+    """
+    from ffem_cli.bench.audit import QUESTIONS, STAGES, measure
+    from ffem_cli.bench.machine import line
+
+    sizes = sorted(_numbers(events, MOST_EVENTS, 100, "--events 1000,10000"))
+    with session.out.progress(sizes[-1]) as say:
+        data = measure(sizes, repeats, whole, say)
+    indexing = [
+        (
+            row["events"],
+            row["events_per_s"],
+            row["events_per_processor_s"],
+            f"{row['rpc_share']:.0%}",
+            *(f"{row[f'{stage}_s']:.2f}" for stage in STAGES),
+            row["bytes_per_event"],
+        )
+        for row in data["rows"]
+    ]
+    asking = [
+        (
+            row["events"],
+            *("{median_ms} / {worst_ms} ({processor_ms})".format(**row["questions"][name]) for name in QUESTIONS),
+        )
+        for row in data["rows"]
+    ]
+    columns = (
+        "events",
+        "a second",
+        "a processor second",
+        "node's share",
+        *(f"{stage}, s" for stage in STAGES),
+        "bytes",
+    )
+    words = "milliseconds of a question: median / worst (processor)"
+    cold = data["processes"]
+    blocks: list[str | Table] = [
+        "a new index",
+        Table(columns, indexing),
+        "",
+        words,
+        Table(("events", *QUESTIONS), asking),
+        f"processes of their own at {sizes[-1]} events: ffem audit --grant {cold['grant_ms']} ms, ffem audit CAPTURE "
+        f"{cold['capture_ms']} ms, of which starting Python {cold['start_ms']} ms",
+    ]
+    if whole:
+        blocks += [f"everything of {row['events']} events: {row['whole']['wall_s']} s" for row in data["rows"]]
+    return Answer(data, (*blocks, line(data["machine"])))

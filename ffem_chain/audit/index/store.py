@@ -155,6 +155,11 @@ class Store:
         query = f"SELECT COUNT(*) FROM blocks WHERE proven = 0 AND EXISTS ({some})"  # noqa: S608 - constants
         return int(self.db.execute(query).fetchone()[0])
 
+    def size(self) -> int:
+        """Bytes of the file, once all that was written is in it."""
+        pages, each = (self.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        return int(pages * each)
+
     # ------------------------------------------------------------------ events
 
     def add(self, logs: Sequence[dict[str, Any]]) -> None:

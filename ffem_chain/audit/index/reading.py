@@ -1,0 +1,91 @@
+"""A registry for reading whose events come from the index, where this machine keeps one, and else from the node.
+
+What a node's logs would have to be compared with is compared as before: callers do not see the difference, but in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ffem_chain.audit.index import links
+from ffem_chain.audit.index.store import FILE
+from ffem_chain.audit.index.update import Index
+from ffem_chain.audit.run import at_block
+from ffem_chain.chain import events as ev
+from ffem_chain.chain.registry import Registry
+
+_FIELDS = {"grant": "grant_id"}
+# Filters whose name alone finds the events, whatever their kind.
+_PLAIN: dict[str, Callable[[Any], bytes]] = {
+    "grant": links.grant,
+    "uid": links.capture,
+    "recipient": links.granted_to,
+    "owner": links.owned_by,
+}
+_OF_ALBUM: dict[type[ev.Event], Callable[[bytes], bytes]] = {
+    ev.GrantCreated: links.grants_of,
+    ev.CaptureRegistered: links.captures_of,
+    ev.CapturesRegistered: links.captures_of,
+    ev.AlbumCreated: links.frame,
+    ev.EpochOpened: links.frame,
+    ev.KeeperSetProposed: links.frame,
+    ev.KeeperSetActivated: links.frame,
+}
+_OF_KEYS = (ev.KeyRegistered, ev.KeyStatusChanged, ev.RecoveryPublished)
+
+
+class IndexedRegistry(Registry):
+    """`copies` is the folder in which a registry's logs are kept under its deployment id; parameters as `Registry`."""
+
+    def __init__(self, *given: Any, copies: Path, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._copies = copies
+        self._index: Index | None = None
+
+    def events(
+        self,
+        kinds: Sequence[type[ev.Event]] | None = None,
+        *,
+        from_block: int | None = None,
+        to_block: int | None = None,
+        **filters: bytes | str | int,
+    ) -> list[ev.Event]:
+        """See `Registry.events`."""
+        names = None if kinds is None or from_block is not None or to_block is not None else _names(kinds, filters)
+        index = self._opened() if names is not None else None
+        if kinds is None or names is None or index is None:
+            return super().events(kinds, from_block=from_block, to_block=to_block, **filters)
+        with index.locked():
+            at_block(self, lambda header: index.update(header), None, 1, None)
+            found = index.store.named(names)
+        wanted = {_FIELDS.get(name, name): value for name, value in filters.items()}
+        return [
+            event
+            for _, event in sorted(found.items())
+            if isinstance(event, tuple(kinds)) and all(getattr(event, name) == value for name, value in wanted.items())
+        ]
+
+    def _opened(self) -> Index | None:
+        folder = self._copies / self.deployment_id.hex()
+        if self._index is None and (folder / FILE).exists():
+            self._index = Index(folder, self)
+        return self._index
+
+
+def _names(kinds: Sequence[type[ev.Event]], filters: dict[str, Any]) -> set[bytes] | None:
+    """Names under which the events lie, None where the index does not find them by these filters."""
+    fields = {_FIELDS.get(name, name) for name in filters}
+    if any(fields - {name for name, _ in ev.layouts()[kind].indexed} for kind in kinds):
+        return None  # that is an error, which `Registry.events` names
+    for name, value in filters.items():
+        if name in _PLAIN:
+            return {_PLAIN[name](value)}
+    if "album" in filters and all(kind in _OF_ALBUM for kind in kinds):
+        return {_OF_ALBUM[kind](filters["album"]) for kind in kinds}
+    if "wallet" in filters and all(kind in _OF_KEYS for kind in kinds):
+        return {links.keys(filters["wallet"])}
+    if "keeper_set" in filters and not {ev.GrantCreated} & set(kinds):
+        return {links.keeper_set(filters["keeper_set"])}
+    return None
