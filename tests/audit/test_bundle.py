@@ -25,7 +25,7 @@ from ffem_devnet.ganache import Ganache
 from tests.e2e.world import World, album_with
 from tests.support.liar import Refuses, dropping, lying, without_proofs
 
-from .crowd import Crowd
+from .crowd import Crowd, public_key
 from .story import Story
 
 
@@ -225,6 +225,25 @@ def test_a_node_without_block_receipts(crowd: Crowd, tmp_path: Path) -> None:
         wish = Wish(block=done.verified.head.block)
         export(Registry(url, crowd.world.address), tmp_path / "old.tar", wish, stores=[crowd.store])
     assert (tmp_path / "old.tar").read_bytes() == path.read_bytes()
+
+
+def test_a_reorganisation_meanwhile(world: World, tmp_path: Path) -> None:
+    """The block that it was to hold for is gone: the export starts again, with the chain as it is then."""
+    world.registry(6).register_key(1, public_key(6))
+    world.mine()
+    gone = world.registry(9).latest_block()
+    old, said = world.registry(9).rpc.block(gone)["hash"], []
+
+    def say(text: str, done: int, total: int) -> None:
+        if "headers" in text and text not in said:
+            world.reorganise(1)
+        said.append(text)
+
+    path = tmp_path / "bundle.tar"
+    done = export(world.registry(9), path, Wish(), progress=say)
+    assert "the chain was reorganised: the export starts again" in said
+    found = verify(path, [done.verified.head.block_hash])
+    assert done.verified.head.block_hash != bytes(old) and kinds(found) == ["KeyRegistered"]
 
 
 def test_headers_of_an_older_fork(tmp_path: Path) -> None:

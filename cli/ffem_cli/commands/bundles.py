@@ -94,9 +94,7 @@ def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The file that `ffem audit export` wrote.")],
     block_hash: Annotated[
         list[str] | None,
-        typer.Option(
-            "--block-hash", metavar="HASH", help="0x hash of a block that you trust; can be repeated."
-        ),
+        typer.Option("--block-hash", metavar="HASH", help="0x hash of a block that you trust; can be repeated."),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Use no network: the hash that you trust is all that is needed.")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import cbor2
+
+from ffem_chain.audit.bundle.blooms import may_log, wanted_blooms
 from ffem_chain.audit.bundle.captures import (
     Parts,
     Registered,
@@ -16,7 +19,6 @@ from ffem_chain.audit.bundle.captures import (
 from ffem_chain.audit.bundle.format import CAPTURES, HEADERS, LISTS, PER_FILE, RECEIPTS, Head, dump, load, piece, pieces
 from ffem_chain.audit.bundle.plan import Plan
 from ffem_chain.audit.bundle.receipts import logs_in, path_of, read_receipts
-from ffem_chain.audit.bundle.verify import may_log, wanted_blooms
 from ffem_chain.audit.bundle.work import Work
 from ffem_chain.audit.history import History
 from ffem_chain.audit.proofs import Header, read_headers
@@ -123,13 +125,6 @@ def _served(stores: Sequence[Store], digests: set[bytes], name: str, work: Work,
 
             return dump({digest: list(entry) for digest, entry in fetch(stores, part, name, step).items()})
 
-        kept = load_scratch(work.keep(scratch, make))
+        kept = cbor2.loads(work.keep(scratch, make))  # this program wrote it
         found |= {digest: (entry[0], entry[1]) for digest, entry in kept.items()}
     return found
-
-
-def load_scratch(data: bytes) -> dict[bytes, list[bytes]]:
-    """What this program has written into the working folder."""
-    import cbor2
-
-    return dict(cbor2.loads(data))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import rlp  # type: ignore[import-untyped]
-from eth_utils import keccak
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from ffem_chain.audit.proofs import Header
@@ -118,16 +117,3 @@ def _encoded(answer: Mapping[str, Any]) -> bytes:
     encoded: bytes = rlp.encode([outcome, int(answer["cumulativeGasUsed"], 16), raw(answer["logsBloom"][2:]), logs])
     kind = int(answer.get("type") or "0x0", 16)
     return encoded if kind == 0 else bytes([kind]) + encoded
-
-
-# ---------------------------------------------------------------------- blooms
-
-
-def bloom_of(values: Iterable[bytes]) -> int:
-    """The bits of a block's bloom that logs with these addresses or topics set (Yellow Paper, 4.3.1)."""
-    bits = 0
-    for value in values:
-        digest = keccak(value)
-        for at in (0, 2, 4):
-            bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)
-    return bits

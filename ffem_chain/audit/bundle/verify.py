@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from eth_utils import keccak
 
 from ffem_chain.audit.bundle.archive import Archive
+from ffem_chain.audit.bundle.blooms import nothing_else
 from ffem_chain.audit.bundle.captures import Catalogue, catalogue, read_parts
 from ffem_chain.audit.bundle.format import (
     CAPTURES,
@@ -29,7 +29,7 @@ from ffem_chain.audit.bundle.format import (
     place,
 )
 from ffem_chain.audit.bundle.links import Link, account_in, check_links, word_in
-from ffem_chain.audit.bundle.receipts import Log, bloom_of, logs_in
+from ffem_chain.audit.bundle.receipts import Log, logs_in
 from ffem_chain.audit.history import History, of_album, rebuild
 from ffem_chain.audit.proofs import Header
 from ffem_chain.audit.storage import storage_root, words
@@ -98,7 +98,7 @@ def examine(files: Mapping[str, bytes], trusted: Collection[bytes]) -> Verified:
     history = rebuild(events, header.time, whole=head.album is None)
     with _in(RECEIPTS):
         _check_history(history, storage, storage_trie)
-    logs_complete = _nothing_else(head, history, headers, whole)
+    logs_complete = nothing_else(head, history, headers, whole)
     with _in("captures"):
         found = catalogue(history, read_parts(files, CAPTURES), read_parts(files, LISTS))
     return Verified(
@@ -253,30 +253,3 @@ def _check_history(history: History, root: bytes, trie: Trie | None) -> None:
             actual = word_in(trie, slot)
         if actual != word.value:
             raise Tampered(f"events are missing: those of {word.about.text} do not give what the storage holds")
-
-
-def _nothing_else(head: Head, history: History, headers: Sequence[Header], whole: Collection[int]) -> bool:
-    """Whether the blooms show that no block from the first one on has further logs of the registry (of the album).
-
-    Needs consecutive headers, and all receipts of each block whose bloom may hold such a log.
-    """
-    needed = [header for header in headers if header.number <= head.block]
-    if any(later.number != earlier.number + 1 for earlier, later in pairwise(needed)):
-        return False
-    blooms = wanted_blooms(head, history)
-    return all(header.number in whole or not may_log(header, blooms) for header in needed)
-
-
-def wanted_blooms(head: Head, history: History) -> tuple[int, list[int]]:
-    """Bits of the registry's address, and of the topics one of which each log of an album has (none: any)."""
-    address = bloom_of([bytes.fromhex(head.registry[2:])])
-    if head.album is None:
-        return address, []
-    return address, [bloom_of([topic]) for topic in (head.album, *history.grants)]
-
-
-def may_log(header: Header, blooms: tuple[int, list[int]]) -> bool:
-    """Whether the block may hold a log with the address and one of the topics of `wanted_blooms`."""
-    address, topics = blooms
-    bloom = header.logging()[2]
-    return bloom & address == address and (not topics or any(bloom & bits == bits for bits in topics))
