@@ -46,6 +46,7 @@ def measure(recipients: Sequence[int], block_times: Sequence[int], repeats: int,
 
     with Sandbox() as box:
         step("making wallets")
+        _enrich(box)
         owner, keeper = _album(box)
         people = [_recipient(box.person(f"recipient{number}", keystore=False)) for number in range(max(recipients))]
         rates = []
@@ -73,6 +74,13 @@ def _median(rates: Sequence[dict[str, float]]) -> dict[str, float]:
 def steps(recipients: Sequence[int], block_times: Sequence[int], repeats: int) -> int:
     """How many steps `measure` tells of."""
     return 1 + repeats * (len(recipients) + len(block_times))
+
+
+def _enrich(box: Sandbox) -> None:
+    """Ether for many people: the sandbox's own would not do for a hundred."""
+    rpc = box.reader().rpc
+    (accounts,) = rpc.batch([("eth_accounts", [])])
+    rpc.batch([("anvil_setBalance", [account, hex(10**24)]) for account in accounts])
 
 
 def _album(box: Sandbox) -> tuple[Owner, Keeper]:

@@ -12,6 +12,7 @@ from typing import Any
 from ffem_chain.audit.index import links
 from ffem_chain.audit.index.store import FILE
 from ffem_chain.audit.index.update import Index
+from ffem_chain.audit.proofs import read_header
 from ffem_chain.audit.run import at_block
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry
@@ -58,7 +59,8 @@ class IndexedRegistry(Registry):
         if kinds is None or names is None or index is None:
             return super().events(kinds, from_block=from_block, to_block=to_block, **filters)
         with index.locked():
-            at_block(self, lambda header: index.update(header), None, 1, None)
+            if read_header(self.rpc, "latest").hash != index.block_hash:
+                at_block(self, lambda header: index.update(header), None, 1, None)
             found = index.store.named(names)
         wanted = {_FIELDS.get(name, name): value for name, value in filters.items()}
         return [
