@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ffem_chain.errors import InputError
 
-_DURATION = re.compile(r"([0-9]{1,9})\s?(s|min|h|d|w|y)")
+_DURATION = re.compile(r"([0-9]{1,9})\s?(s|min|h|d|w|y)( ago)?")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 _HINT = "a duration (90min, 12h, 30d, 2w, 1y), a date (2026-12-31) or a time (2026-12-31T18:00+01:00)"
 # The registry keeps 40 bits of seconds; this is nearer, and still later than anybody means.
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_moment(text: str, now: datetime | None = None) -> datetime:
@@ -29,11 +30,35 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
     return moment
 
 
+def parse_slots(begin: str | None, end: str | None, now: datetime | None = None) -> tuple[int, int]:
+    """First and last whole minute (since 1970 UTC) of what lies from `begin` to before `end`; None: without a bound.
+
+    Each is a moment, past or to come, as for `parse_moment`, or `now`, or a duration `ago`. A minute that is begun is
+    included. Raises InputError.
+    """
+    from ffem_chain.keys.tree import LAST_SLOT, SLOT_SECONDS
+
+    now = datetime.now(UTC) if now is None else now
+    first = 0 if begin is None else int(_any_moment(begin, now).timestamp()) // SLOT_SECONDS
+    last = LAST_SLOT if end is None else -int(-_any_moment(end, now).timestamp() // SLOT_SECONDS) - 1
+    if first > last:
+        raise InputError(f"{end!r} is not after {begin!r}" if begin else f"nothing is before {end!r}", _HINT)
+    return first, last
+
+
+def _any_moment(text: str, now: datetime) -> datetime:
+    moment = now if text.strip() == "now" else _moment(text.strip(), now)
+    if moment is None or not _EARLIEST <= moment < _LATEST:
+        raise InputError(f"{text[:40]!r} is no time", f"now, 12h ago, {_HINT}")
+    return moment
+
+
 def _moment(text: str, now: datetime) -> datetime | None:
     duration = _DURATION.fullmatch(text)
     try:
         if duration:
-            return now + timedelta(seconds=int(duration[1]) * _SECONDS[duration[2]])
+            span = timedelta(seconds=int(duration[1]) * _SECONDS[duration[2]])
+            return now - span if duration[3] else now + span
         if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return datetime.combine(date.fromisoformat(text), time(), UTC)
         if "T" not in text and " " not in text:

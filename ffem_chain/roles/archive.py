@@ -26,7 +26,7 @@ from ffem_chain.chain.events import AlbumCreated, CaptureRegistered, KeeperSetPr
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.signed import Wallet
 from ffem_chain.chain.types import album_id
-from ffem_chain.errors import ChainUnavailable, InputError, Refused
+from ffem_chain.errors import ChainUnavailable, InputError
 from ffem_chain.keys import tree
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1
@@ -98,10 +98,10 @@ class Archive:
             raise InputError(f"album {name!r} exists already", f"ffem album show {name}")
         if self.wallet in members:
             KeyRing(self.registry, self.vault, self.account).ensure(SECP256K1)
-        self.registry.create_album(album.salt, self._commit(album, 1), members, threshold)
+        self.registry.create_album(album.salt, self.epoch_commit(album, 1), members, threshold)
         # On a new deployment an older album starts again at epoch 1; the later ones are published in order.
         for epoch in range(2, album.epoch + 1):
-            self.registry.open_epoch(album.album_id, self._commit(album, epoch))
+            self.registry.open_epoch(album.album_id, self.epoch_commit(album, epoch))
         return album
 
     def _new_album(self, name: str) -> None:
@@ -142,32 +142,8 @@ class Archive:
         receipt = self.registry.propose_keepers(album.album_id, members, threshold)
         return next(event.keeper_set for event in receipt.events if isinstance(event, KeeperSetProposed))
 
-    def open_epoch(self, name_or_id: str | bytes) -> Album:
-        """Start the album's next epoch: what is sealed from now on derives from a new secret.
-
-        Called again after an interruption, it goes on. Raises Refused where the album is not on this deployment, or
-        is at an epoch there whose secret this vault does not hold.
-        """
-        album = self.album(name_or_id)
-        following = album.epoch + 1
-        there = self.registry.album(album.album_id).epoch
-        if not there:
-            raise Refused(f"album {album.name!r} is not on this deployment", f"ffem album create {album.name}")
-        with self.vault.edit() as data:
-            epochs = self._section(data)["albums"][album.album_id.hex()]["epochs"]
-            epochs.setdefault(str(following), Secret.random().to_secret_bytes())
-        if there > following or self._commit(album, there) != self.registry.epoch_key_commit(album.album_id, there):
-            raise Refused(
-                f"album {album.name!r} is at epoch {there} on the chain, whose secret this vault does not hold",
-                "restore a newer backup (ffem wallet restore), or create another album",
-            )
-        for epoch in range(there + 1, following + 1):
-            self.registry.open_epoch(album.album_id, self._commit(album, epoch))
-        with self.vault.edit() as data:
-            self._section(data)["albums"][album.album_id.hex()]["epoch"] = following
-        return replace(album, epoch=following)
-
-    def _commit(self, album: Album, epoch: int) -> bytes:
+    def epoch_commit(self, album: Album, epoch: int) -> bytes:
+        """Commitment to the secret of an epoch (32 bytes). Raises InputError where the vault does not hold it."""
         return tree.key_commit(self.epoch_secret(album, epoch), "epoch")
 
     # ------------------------------------------------------------------ keys

@@ -15,12 +15,12 @@ from typing import Any, TypedDict, Unpack
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, LEVEL_RANGE, Scope
-from ffem_chain.keys.tree import LAST_SLOT, key_commit
+from ffem_chain.keys.tree import LAST_SLOT
 from ffem_chain.roles.archive import Archive
 from ffem_chain.roles.granting import Granting, OnPage, Prepared, Wanted, send
 from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import Album, GrantRecord, grant_from_vault, grant_to_vault
-from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grants
+from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grants, sent_state
 from ffem_chain.roles.rotation import RotateResult, not_held, rotate
 
 _MOST_NAMED = 5
@@ -135,6 +135,8 @@ class Owner(Archive):
         """Begin the album's next epoch, revoke these grants (ids) of it, and grant the new epoch to who had the former
         one, in one transaction where it holds all; see `rotation.rotate`."""
         records = [self._grant(one) for one in revoke]
+        for record in records:
+            sent_state(self, record)
         return rotate(self, name_or_id, records, leave_out=leave_out, grant=grant, on_page=on_page)
 
     def holds_epoch(self, album: Album, epoch: int) -> bool:
@@ -144,10 +146,6 @@ class Owner(Archive):
         except InputError:
             return False
         return commit == self.registry.epoch_key_commit(album.album_id, epoch)
-
-    def epoch_commit(self, album: Album, epoch: int) -> bytes:
-        """Commitment to the secret of an epoch (32 bytes). Raises InputError where the vault does not hold it."""
-        return key_commit(self.epoch_secret(album, epoch), "epoch")
 
     def enter_epoch(self, album: Album, epoch: int) -> Album:
         """What is sealed from now on is of this epoch."""

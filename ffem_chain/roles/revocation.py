@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ffem_chain.chain.events import GrantCreated, GrantOpened, GrantRevoked
-from ffem_chain.chain.types import GrantStatus
+from ffem_chain.chain.types import GrantStatus, GrantView
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.labels import DIRECT_LABEL
@@ -84,10 +84,7 @@ def revoke_grants(owner: Owner, records: Sequence[GrantRecord]) -> list[RevokeRe
     """
     registry, waiting = owner.registry, dict[bytes, list[bytes]]()
     for record in records:
-        state = registry.grant_state(record.grant_id)
-        if state.status is GrantStatus.NONE:
-            raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
-        if not state.revoked:
+        if not sent_state(owner, record).revoked:
             waiting.setdefault(record.album_id, []).append(record.salt)
     for album, salts in waiting.items():
         if len(salts) == 1:
@@ -96,6 +93,14 @@ def revoke_grants(owner: Owner, records: Sequence[GrantRecord]) -> list[RevokeRe
         for at in range(0, len(salts), _AT_ONCE):
             registry.revoke_batch(album, salts[at : at + _AT_ONCE])
     return [outcome(owner, record) for record in records]
+
+
+def sent_state(owner: Owner, record: GrantRecord) -> GrantView:
+    """State of a grant. Raises Refused where it never reached the chain."""
+    state = owner.registry.grant_state(record.grant_id)
+    if state.status is GrantStatus.NONE:
+        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
+    return state
 
 
 def outcome(owner: Owner, record: GrantRecord) -> RevokeResult:
@@ -126,17 +131,25 @@ def revoke_all(owner: Owner, uid: bytes, wallet: str | None = None) -> list[Revo
     """
     capture = owner.capture(uid)
     target = Scope(LEVEL_CAPTURE, epoch=capture.epoch, slot=capture.slot, uid=uid)
-    only = None if wallet is None else checksum(wallet)
-    chosen = []
-    for record in owner.grants():
-        concerned = covers(target, record.scope) and (only is None or record.recipient == only)
-        if concerned and record.album_id == capture.album_id:
-            state = owner.registry.grant_state(record.grant_id)
-            if state.status is not GrantStatus.NONE and not state.revoked:
-                chosen.append(record)
-    if not chosen:
+    found = revocable(owner, capture.album_id, target, wallet)
+    if not found:
         raise InputError(f"there is no grant of capture {uid.hex()[:16]} to revoke")
-    return revoke_grants(owner, chosen)
+    return revoke_grants(owner, found)
+
+
+def revocable(owner: Owner, album: bytes, target: Scope | None, wallet: str | None) -> list[GrantRecord]:
+    """Grants of an album that are on the chain and not revoked: of `target` or a part of it (None: all), to one wallet
+    (None: to all)."""
+    only = None if wallet is None else checksum(wallet)
+    state, over = owner.registry.grant_state, (GrantStatus.NONE, GrantStatus.REVOKED)
+    return [
+        record
+        for record in owner.grants()
+        if record.album_id == album
+        and only in (None, record.recipient)
+        and (target is None or covers(target, record.scope))
+        and state(record.grant_id).status not in over
+    ]
 
 
 def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[Route]:

@@ -107,13 +107,16 @@ def seal_photo(
 
     `pose` None takes the angles from the detector's five landmarks. `keep_metadata` keeps what `ffem_node.photo` holds
     to be harmless: date, make, model, exposure. `on_progress` is called with each stage's name as it begins. Raises
-    InputError (unreadable picture, no face found), and an FfemError whatever goes wrong in a stage; nothing of the
-    picture is then stored, recorded or registered. Only a registration that the chain refuses leaves something behind,
-    the sealed capture; where the chain does not answer, `registered` is False. `resume_pending` registers both.
+    InputError (unreadable picture, no face found), Refused (the album was rotated and the new secret is not in this
+    vault: under the old one, who was revoked could open it), and an FfemError whatever goes wrong in a stage; nothing
+    of the picture is then stored, recorded or registered. Only a registration that the chain refuses leaves something
+    behind, the sealed capture; where the chain does not answer, `registered` is False. `resume_pending` registers both.
     """
     clock = _Clock(on_progress)
     with clock.stage("load"):
         found = owner.album(album)
+        with suppress(ChainUnavailable):  # offline, the vault's epoch is the newest that is known
+            found = owner.follow_epoch(found)
         picture = read_photo(Path(photo)) if isinstance(photo, Path | str) else _checked(photo)
     exif = picture.exif if keep_metadata else b""
     capture, as_they_are = _seal_faces(picture.pixels, exif, owner, found, model, detector, pose, rotation, clock)

@@ -58,7 +58,7 @@ def story(chain: Anvil, tmp_path_factory: pytest.TempPathFactory) -> Story:
     settle(scene.keepers[0])
     owner.revoke(revoked.grant_id)
     carol.request(asked.grant_id)
-    owner.open_epoch("album")
+    owner.rotate("album", grant=False)
     owner.registry.propose_keepers(scene.album.album_id, [world.accounts[6].address, world.accounts[1].address], 2)
     owner.registry.propose_keepers(scene.album.album_id, [world.accounts[7].address, bob.wallet], 1)
     bob.registry.accept_keeper_set(3)

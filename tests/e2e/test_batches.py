@@ -151,7 +151,7 @@ def test_a_lost_list_is_made_again_from_the_vault(world: World) -> None:
 def test_each_epoch_has_a_batch_of_its_own(world: World) -> None:
     scene = album_with(world)
     seal_waiting(scene.owner, scene.album, scene.store, 2)
-    second = scene.owner.open_epoch("album")
+    second = scene.owner.rotate("album", grant=False).album
     newer = seal_waiting(scene.owner, second, scene.store, 1)
     assert sorted((batch.epoch, len(batch.uids)) for batch in registered(scene)) == [(1, 2), (2, 1)]
     [uid] = newer

@@ -13,7 +13,6 @@ from ffem_chain.errors import NotForMe, Pending, Refused, Tampered
 from ffem_chain.keys.grants import seal_release
 from ffem_chain.keys.secret import Secret
 from ffem_chain.keys.suites import SECP256K1, XWING
-from ffem_chain.keys.tree import key_commit
 from ffem_chain.roles.ledger import read_ledger
 from ffem_chain.roles.reading import opened_face_key
 
@@ -348,7 +347,7 @@ def test_epoch_grant_covers_its_epoch_only(world: World) -> None:
     bob = world.recipient(4)
     bob.register_key()
     record = scene.owner.grant(None, None, bob.wallet, album="album")
-    scene.owner.open_epoch("album")
+    scene.owner.rotate("album", grant=False)
     later = scene.seal_another(seed=3)
     bob.request(record.grant_id)
     settle(*scene.keepers)
@@ -360,31 +359,18 @@ def test_epoch_grant_covers_its_epoch_only(world: World) -> None:
         bob.find(later, 0)
 
 
-@pytest.mark.parametrize("after", [False, True])
-def test_an_epoch_that_was_interrupted_goes_on(world: World, after: bool) -> None:
-    """Before and after its transaction: called again, the chain has the one secret that the vault has, once."""
-    owner = album_with(world).owner
-    with interrupted(owner.registry, "open_epoch", after=after), pytest.raises(KeyboardInterrupt):
-        owner.open_epoch("album")
-    again = world.owner()
-    album = again.open_epoch("album")
-    assert album.epoch == again.album("album").epoch == again.registry.album(album.album_id).epoch == 2
-    commit = key_commit(again.epoch_secret(album, 2), "epoch")
-    assert again.registry.epoch_key_commit(album.album_id, 2) == commit
-
-
 def test_an_old_vault_opens_no_epoch(world: World) -> None:
     """Restored from a copy made before an epoch, it would publish secrets under the numbers of others."""
     scene = album_with(world)
     vault = scene.owner.vault.path
     copy = vault.read_bytes()
-    scene.owner.open_epoch("album")
+    scene.owner.rotate("album", grant=False)
     newer = vault.read_bytes()
     vault.write_bytes(copy)
     with pytest.raises(Refused, match="at epoch 2 on the chain, whose secret this vault does not hold"):
-        scene.owner.open_epoch("album")
+        scene.owner.rotate("album", grant=False)
     vault.write_bytes(newer)
-    assert scene.owner.open_epoch("album").epoch == 3
+    assert scene.owner.rotate("album").album.epoch == 3
 
 
 def test_owner_gone(world: World) -> None:

@@ -32,7 +32,6 @@ def add_to(app: typer.Typer) -> None:
     shell.command(group, "show", example="ffem album show family")(show)
     shell.command(group, "list", example="ffem album list --json")(list_all)
     shell.command(group, "keepers", example="ffem album keepers family --keeper 0xA... --keeper 0xB... -t 1")(keepers)
-    shell.command(group, "rotate", example="ffem album rotate family")(rotate)
     app.add_typer(group)
 
 
@@ -179,20 +178,4 @@ def keepers(
     if data["proposed"]:
         session.out.note(f"each keeper that has not accepted runs: ffem keeper accept {number}")
     session.out.note("grants made before keep their keepers; to change that, revoke them and grant again")
-    return Answer(data, _lines(data))
-
-
-def rotate(session: Session, name: NameArgument = None) -> Answer:
-    """Begin the album's next epoch: what is sealed from now on has a new secret, and no grant given before opens it.
-
-    What is sealed already, and the grants on it, stay as they are. The secret is in the vault before the transaction
-    is sent: called again, an interrupted command goes on.
-    """
-    owner = session.owner()
-    album = owner.open_epoch(lookup.own_album(owner, name, session.config.text("album")).album_id)
-    data = {"name": album.name, **on_chain(session.registry(), album.album_id)}
-    session.out.note("copies of the vault made before do not open what is sealed now: ffem wallet backup FILE")
-    session.out.note(
-        f"grants of the whole album were for earlier epochs; to go on: ffem grant --album {album.name} WALLET"
-    )
     return Answer(data, _lines(data))

@@ -1,24 +1,28 @@
-"""`ffem grant`: letting a wallet open a capture, a face, or an album's epoch."""
+"""`ffem grant`: letting wallets open a capture, a face, or an epoch or a range of time of an album."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ffem_chain.errors import InputError, Refused
-from ffem_chain.labels import DIRECT_LABEL, OWNER_KEEPER_LABEL
+from ffem_chain.labels import DIRECT_LABEL, MANY_LABEL, OWNER_KEEPER_LABEL
 from ffem_cli import lookup, shell
-from ffem_cli.output import Answer, instant, moment
+from ffem_cli.output import Answer, Table, count, instant, moment
 from ffem_cli.session import Session
-from ffem_cli.times import parse_moment
+from ffem_cli.times import parse_moment, parse_slots
 
 if TYPE_CHECKING:
     from ffem_chain.chain.registry import Registry
-    from ffem_chain.roles.owner import Owner
-    from ffem_chain.roles.records import CaptureRecord
+    from ffem_chain.roles.owner import Options, Owner
+    from ffem_chain.roles.records import CaptureRecord, GrantRecord
 
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
+_LARGEST_LIST = 1 << 20
 FaceOption = Annotated[int | None, typer.Option("--face", "-f", min=0, max=65_535, help="One face, counted from 0.")]
 
 
@@ -29,17 +33,33 @@ def add_to(app: typer.Typer) -> None:
 
 def grant(
     session: Session,
-    target: Annotated[
-        str, typer.Argument(metavar="CAPTURE", help="uid, its first digits, or CID; with --album, the wallet.")
-    ],
-    wallet: Annotated[str | None, typer.Argument(metavar="WALLET", help="Address that may open it.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CAPTURE] [WALLET]...",
+            help="uid, its first digits, or CID (not with --album); then the addresses that may open it.",
+        ),
+    ] = None,
     album: Annotated[
         str | None, typer.Option("--album", "-a", help="Grant an epoch of this album, no single capture.")
     ] = None,
     epoch: Annotated[
         int | None, typer.Option("--epoch", min=1, help="With --album: an earlier epoch instead of the present one.")
     ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="With --album: only what is sealed from then on; now, 12h ago, 2026-06-01"),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="With --album: only what is sealed before then; 30d, 2026-06-08.")
+    ] = None,
     face: FaceOption = None,
+    wallet: Annotated[
+        list[str] | None, typer.Option("--wallet", "-w", metavar="0x...", help="One more wallet; may be given often.")
+    ] = None,
+    wallets: Annotated[
+        Path | None, typer.Option("--wallets", metavar="FILE", help="A file of wallets, one a line; # begins a remark.")
+    ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", help="90min, 12h, 30d, 2026-12-31 or an ISO time (UTC). Default: never.")
     ] = None,
@@ -53,52 +73,100 @@ def grant(
         str | None, typer.Option("--keepers", metavar="T/N", help="Only if T of N keepers are the album's present set.")
     ] = None,
 ) -> Answer:
-    """Let a wallet open a capture, one face of it, or an epoch of an album: all that is sealed in it, also later.
+    """Let wallets open a capture, one face of it, or an album: an epoch, or a range of time in it.
 
-    The wallet must have published an encryption key (`ffem key register`). What was opened once cannot be recalled.
+    A grant of an epoch or a range opens all that is sealed in it, also later, and one receipt covers all of that. Each
+    wallet must have published an encryption key (`ffem key register`). Several are granted in as few transactions as
+    hold them, and nobody is unless all can be. What was opened once cannot be recalled.
     """
-    if album is None and wallet is None:
-        raise InputError("who may open it?", "ffem grant CAPTURE WALLET, or ffem grant --album NAME WALLET")
-    if album is not None and wallet is not None:
+    targets = list(words or [])
+    if album is None and not targets:
+        raise InputError("what is granted?", "ffem grant CAPTURE WALLET, or ffem grant --album NAME WALLET")
+    if album is not None and len(targets) > 1 and not _ADDRESS.fullmatch(targets[0]):
         raise InputError("--album grants the whole album: name no capture", "leave --album or CAPTURE out")
     if album is not None and face is not None:
         raise InputError("--face needs a capture", "leave --album out")
-    if album is None and epoch is not None:
-        raise InputError("--epoch needs an album", "ffem grant --album NAME --epoch N WALLET")
+    for option, given in (("--epoch", epoch), ("--from", begin), ("--to", end)):
+        if album is None and given is not None:
+            raise InputError(f"{option} needs an album", f"ffem grant --album NAME {option} {given} WALLET")
     if direct and keepers is not None:
         raise InputError("a direct grant has no keepers", "leave --direct or --keepers out")
+    capture = targets.pop(0) if album is None else None
+    recipients = [*targets, *(wallet or ()), *(() if wallets is None else _listed(wallets))]
+    if not recipients:
+        raise InputError("who may open it?", "ffem grant CAPTURE WALLET, or ffem grant --album NAME WALLET")
     until = None if expires is None else parse_moment(expires)
+    slots = None if begin is None and end is None else parse_slots(begin, end)
     expected = None if keepers is None else _expected(keepers)
-    recipient = target if wallet is None else wallet
     owner = session.owner()
     uid = None
     if album is None:
-        record = _registered(owner, target)
+        record = _registered(owner, capture or "")
         uid, owned = record.uid, owner.album(record.album_id)
     else:
         owned = owner.album(album)
     if expected is not None:
         _check_keepers(owner.registry, owned.album_id, owned.name, expected)
-    made = owner.grant(
-        uid,
-        face,
-        recipient,
-        album=owned.album_id if uid is None else None,
-        epoch=epoch,
-        expires=until,
-        direct=direct,
-        suite=suite,
-    )
+    options: Options = {"epoch": epoch, "slots": slots, "expires": until, "direct": direct, "suite": suite}
+    if uid is None:
+        options["album"] = owned.album_id
+    with session.out.progress() as say:
+        made = owner.grant_many(uid, face, recipients, on_page=telling(say), **options)
+    if slots is not None:
+        _other_epochs(session, owner, made[0])
+    one_by_one = len(recipients) == 1
+    return _granted(owner, made, uid, face) if one_by_one else _granted_many(owner, made, uid, face)
+
+
+def telling(say: Callable[[str, int], None]) -> Callable[[int, int], None]:
+    """Progress of many grants; of one there is nothing to tell."""
+
+    def page(done: int, total: int) -> None:
+        if total > 1:
+            say(f"granted {done} of {total}", done)
+
+    return page
+
+
+def _listed(path: Path) -> list[str]:
+    """The wallets of a file. Raises InputError."""
+    from ffem_chain.keys.files import read_file
+
+    try:
+        lines = read_file(path, "list of wallets", _LARGEST_LIST).decode().splitlines()
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8") from None
+    found = [word for line in lines if (word := line.partition("#")[0].strip())]
+    if not found:
+        raise InputError(f"{path} names no wallet", "one address a line; # begins a remark")
+    return found
+
+
+def _other_epochs(session: Session, owner: Owner, made: GrantRecord) -> None:
+    """A range lies in one epoch: say where captures of its time are in others."""
+    first, last = made.scope.span
+    others = [
+        one.epoch
+        for one in owner.captures()
+        if one.album_id == made.album_id and first <= one.slot <= last and one.epoch != made.scope.epoch
+    ]
+    for epoch in sorted(set(others)):
+        what = count(others.count(epoch), "capture")
+        session.out.note(f"of that time, {what} of epoch {epoch} stay closed: grant those with --epoch {epoch}")
+
+
+def _document(owner: Owner, made: GrantRecord, uid: bytes | None, face: int | None) -> dict[str, Any]:
+    """A grant as `--json` shows it."""
     from ffem_chain.roles.records import describe
 
     members, threshold = tuple[str, ...](), 0
     if made.keeper_set:
         pinned = owner.registry.keeper_set(made.keeper_set)
         members, threshold = pinned.keepers, pinned.threshold
-    label = DIRECT_LABEL if direct else OWNER_KEEPER_LABEL if members == (owner.wallet,) else None
-    data = {
+    label = DIRECT_LABEL if made.direct else OWNER_KEEPER_LABEL if members == (owner.wallet,) else None
+    return {
         "grant": made.grant_id,
-        "album": owned.album_id,
+        "album": made.album_id,
         "capture": uid,
         "face": face,
         "scope": describe(made.scope),
@@ -106,26 +174,62 @@ def grant(
         "key_version": made.key_version,
         "suite": made.suite,
         "expires": instant(made.expiry),
-        "direct": direct,
+        "direct": made.direct,
         "label": label,
         "keeper_set": made.keeper_set or None,
         "threshold": threshold,
         "keepers": members,
         "block": made.block,
     }
-    lines = [
-        f"grant      {made.grant_id.hex()}",
-        f"opens      {describe(made.scope)}",
-        f"recipient  {made.recipient}, key version {made.key_version}, suite {made.suite}",
-        f"expires    {moment(made.expiry)}",
+
+
+def _granted(owner: Owner, made: list[GrantRecord], uid: bytes | None, face: int | None) -> Answer:
+    (one,) = made
+    data = _document(owner, one, uid, face)
+    lines: list[str | Table] = [
+        f"grant      {one.grant_id.hex()}",
+        *_opens(data, one),
+        f"recipient  {one.recipient}, key version {one.key_version}, suite {one.suite}",
+        f"expires    {moment(one.expiry)}",
     ]
-    if direct:
-        lines.append(f"direct     {DIRECT_LABEL}")
-    else:
-        lines.append(f"keepers    {threshold} of {len(members)}, set {made.keeper_set}")
-        if label:
-            lines.append(f"           the owner is the only keeper: {label}")
-    return Answer(data, lines)
+    return Answer(data, [*lines, *_keepers(data)])
+
+
+def _granted_many(owner: Owner, made: list[GrantRecord], uid: bytes | None, face: int | None) -> Answer:
+    first = _document(owner, made[0], uid, face)
+    each = ("grant", "recipient", "key_version", "suite", "block")
+    rows = [{"grant": o.grant_id, **{name: getattr(o, name) for name in each[1:]}} for o in made]
+    blocks = sorted({one.block for one in made})
+    data = {name: value for name, value in first.items() if name not in each}
+    table = Table(
+        ("grant", "recipient", "key", "suite"),
+        [(one.grant_id.hex()[: lookup.SHOWN], one.recipient, one.key_version, one.suite) for one in made],
+        "",
+    )
+    lines: list[str | Table] = [
+        table,
+        *_opens(first, made[0]),
+        f"expires    {moment(made[0].expiry)}",
+        *_keepers(first),
+        f"sent       {count(len(made), 'grant')} in {count(len(blocks), 'transaction')}",
+    ]
+    return Answer({**data, "grants": rows, "transactions": len(blocks)}, lines)
+
+
+def _opens(data: dict[str, Any], one: GrantRecord) -> list[str]:
+    lines = [f"opens      {data['scope']}"]
+    if one.scope.many and not one.direct:
+        lines.append(f"           {MANY_LABEL}")
+    return lines
+
+
+def _keepers(data: dict[str, Any]) -> list[str]:
+    if data["direct"]:
+        return [f"direct     {DIRECT_LABEL}"]
+    lines = [f"keepers    {data['threshold']} of {len(data['keepers'])}, set {data['keeper_set']}"]
+    if data["label"]:
+        lines.append(f"           the owner is the only keeper: {data['label']}")
+    return lines
 
 
 def _registered(owner: Owner, text: str) -> CaptureRecord:

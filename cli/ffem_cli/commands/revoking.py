@@ -8,14 +8,16 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import lookup, shell
-from ffem_cli.commands.grants import FaceOption
+from ffem_cli.commands.grants import FaceOption, telling
+from ffem_cli.commands.rotating import rotated
 from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.roles.owner import Owner
-    from ffem_chain.roles.records import CaptureRecord
+    from ffem_chain.roles.records import CaptureRecord, GrantRecord
     from ffem_chain.roles.revocation import RevokeResult, Route
+    from ffem_chain.roles.rotation import RotateResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,62 +27,102 @@ def add_to(app: typer.Typer) -> None:
 
 def revoke(
     session: Session,
-    target: Annotated[
-        str, typer.Argument(metavar="CAPTURE|GRANT", help="Capture (uid, first digits, CID) or grant (id, digits).")
-    ],
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CAPTURE|GRANT]...", help="Captures (uid, first digits, CID) or grants (id, digits)."),
+    ] = None,
     wallet: Annotated[str | None, typer.Option("--wallet", "-w", help="Revoke this wallet's grants.")] = None,
     face: FaceOption = None,
+    album: Annotated[
+        str | None, typer.Option("--album", "-a", help="Revoke grants of all that is in this album.")
+    ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Revoke the grants of all wallets.")] = False,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Begin the album's next epoch with it, as ffem rotate does for who stays.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> Answer:
-    """Revoke a grant, or a capture's grants to one wallet or to all; says of each whether it came in time.
+    """Revoke grants, or the grants of captures or of an album to one wallet or to all; says of each whether in time.
 
-    Revoking touches no other grant, no direct grant and no copy. Every other route that stays open is listed.
+    Revoking touches no other grant, no direct grant and no copy. Every other route that stays open is listed. With
+    --rotate what is sealed from now on stays closed to the wallets whose grants are revoked, whatever they hold.
     """
-    from ffem_chain.roles.records import GrantRecord
+    from ffem_chain.roles.revocation import outcome
 
     owner = session.owner()
-    found = lookup.own_grant_or_capture(owner, target)
-    others: list[Route] = []
-    if isinstance(found, GrantRecord):
-        if wallet is not None or face is not None or everybody:
-            raise InputError("this is one grant", "leave --wallet, --face and --all out")
-        results = [owner.revoke(found.grant_id)]
+    records, captures = _chosen(session, owner, targets or [], wallet, face, album, everybody)
+    if everybody and not yes:
+        session.confirm(f"Revoke {count(len(records), 'grant')}?")
+    if rotate:
+        result = _rotate(session, owner, records)
+        results = [outcome(owner, one) for one in records]
     else:
-        if (wallet is None) is not everybody:
-            raise InputError("whose grants of this capture?", "--wallet 0x..., or --all")
-        if everybody and not yes:
-            session.confirm(f"Revoke every grant of capture {found.uid.hex()[: lookup.SHOWN]}?")
-        results = _revoke_capture(owner, found, wallet, face)
-        if everybody:
-            others = _others(owner, found, face, {one.recipient for one in results})
-    return _revoked(results, others)
+        result, results = None, owner.revoke_many([one.grant_id for one in records])
+    others: list[Route] = []
+    if everybody:
+        asked = {one.recipient for one in results}
+        others = [route for one in captures for route in _others(owner, one, face, asked)]
+    answer = _revoked(results, others)
+    if result is None:
+        return answer
+    data, blocks = rotated(session, owner, result)
+    return Answer({**answer.data, "rotation": data}, [*answer.blocks, *blocks])
 
 
-def _revoke_capture(owner: Owner, record: CaptureRecord, wallet: str | None, face: int | None) -> list[RevokeResult]:
-    if face is None:
-        return owner.revoke_all(record.uid, wallet)
-    from ffem_chain.chain.types import GrantStatus
-    from ffem_chain.keys.scope import LEVEL_FACE
-    from ffem_chain.roles.keyring import checksum
+def _chosen(
+    session: Session,
+    owner: Owner,
+    targets: list[str],
+    wallet: str | None,
+    face: int | None,
+    album: str | None,
+    everybody: bool,
+) -> tuple[list[GrantRecord], list[CaptureRecord]]:
+    """The grants that are meant, and the captures that were named. Raises InputError."""
+    from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_FACE, Scope
+    from ffem_chain.roles.records import GrantRecord
+    from ffem_chain.roles.revocation import revocable
 
-    if face >= record.faces:
-        raise InputError(
-            f"there is no face {face} in capture {record.uid.hex()[: lookup.SHOWN]}, which has {record.faces}"
-        )
-    only = None if wallet is None else checksum(wallet)
-    chosen = [
-        one.grant_id
-        for one in owner.grants()
-        if (one.scope.level, one.scope.uid, one.scope.face) == (LEVEL_FACE, record.uid, face)
-        and only in (None, one.recipient)
-        and owner.registry.grant_state(one.grant_id).status not in (GrantStatus.NONE, GrantStatus.REVOKED)
-    ]
-    if not chosen:
-        raise InputError(
-            f"there is no grant of face {face} alone to revoke", "grants of the whole capture: leave --face out"
-        )
-    return [owner.revoke(one) for one in chosen]
+    if album is not None and (targets or face is not None):
+        raise InputError("--album means all grants of the album", "leave the rest out, or --album")
+    if album is None and not targets:
+        raise InputError("what is revoked?", "ffem revoke GRANT, ffem revoke CAPTURE --wallet 0x..., or --album NAME")
+    found = [lookup.own_grant_or_capture(owner, text) for text in targets]
+    grants = [one for one in found if isinstance(one, GrantRecord)]
+    captures = [one for one in found if not isinstance(one, GrantRecord)]
+    if grants and (wallet is not None or face is not None or everybody):
+        named = "this is one grant" if len(found) == 1 else "grants are named"
+        raise InputError(named, "leave --wallet, --face and --all out")
+    if (captures or album is not None) and (wallet is None) is not everybody:
+        what = "this album" if album is not None else "this capture" if len(captures) == 1 else "these captures"
+        raise InputError(f"whose grants of {what}?", "--wallet 0x..., or --all")
+    if album is not None:
+        grants = revocable(owner, owner.album(album).album_id, None, wallet)
+        if not grants:
+            raise InputError(f"there is no grant of album {album!r} to revoke", "ffem ls --grants")
+    for one in captures:
+        level = LEVEL_CAPTURE if face is None else LEVEL_FACE
+        if face is not None and face >= one.faces:
+            name = one.uid.hex()[: lookup.SHOWN]
+            raise InputError(f"there is no face {face} in capture {name}, which has {one.faces}")
+        scope = Scope(level, epoch=one.epoch, slot=one.slot, uid=one.uid, face=face or 0)
+        of_it = revocable(owner, one.album_id, scope, wallet)
+        if not of_it and face is not None:
+            hint = "grants of the whole capture: leave --face out"
+            raise InputError(f"there is no grant of face {face} alone to revoke", hint)
+        if not of_it:
+            raise InputError(f"there is no grant of capture {one.uid.hex()[: lookup.SHOWN]} to revoke")
+        grants += of_it
+    return list({one.grant_id: one for one in grants}.values()), captures
+
+
+def _rotate(session: Session, owner: Owner, records: list[GrantRecord]) -> RotateResult:
+    albums = {one.album_id for one in records}
+    if len(albums) > 1:
+        raise InputError("the grants are of several albums, and --rotate is for one", "revoke those of one album")
+    without = {one.recipient for one in records}
+    with session.out.progress() as say:
+        return owner.rotate(albums.pop(), [one.grant_id for one in records], leave_out=without, on_page=telling(say))
 
 
 def _others(owner: Owner, record: CaptureRecord, face: int | None, asked: set[str]) -> list[Route]:
