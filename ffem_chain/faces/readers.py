@@ -145,16 +145,7 @@ def _fakes(capture: Capture, order: list[int], temperature: float, model: Model)
     """Faces uint8 (m, m, 3) of the sealed ones in `order`; decoded together, since a batch costs less."""
     for at in range(0, len(order), _BATCH):
         batch = [_latent(capture, capture.faces[place].index) for place in order[at : at + _BATCH]]
-        for face in model.draw(np.stack(batch), temperature):
-            yield _template(face, model.margin)
-
-
-def _template(face: Picture, margin: float) -> Picture:
-    """The template's part of a face uint8 (m, m, 3) that reaches `margin` beyond it."""
-    if not margin:
-        return face
-    inner = align.wider(np.array([[1.0, 0, 0], [0, 1, 0]]), len(face), -margin / (1 + 2 * margin))
-    return align.warp_in(face, inner, len(face))
+        yield from model.draw(np.stack(batch), temperature)
 
 
 def _paste(out: Picture, lay: Layer, box: Box, share: Share) -> None:

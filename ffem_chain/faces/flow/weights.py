@@ -24,6 +24,7 @@ from ffem_chain.faces.flow.fused import FusedFlow, FusedHaar, fuse
 from ffem_chain.faces.flow.glow import Flow
 from ffem_chain.faces.flow.haar import HaarGlow
 from ffem_chain.faces.flow.refine import Refiner
+from ffem_chain.faces.posing import align
 
 Faces = NDArray[np.uint8]
 DEFAULT_MODEL = "ffem-64"
@@ -92,7 +93,14 @@ class Model:
     @torch.inference_mode()
     def draw(self, latents: NDArray[np.float64], temperature: float) -> Faces:
         """Fake faces uint8 (B, m, m, 3) of latents at a temperature in [0, 1]: cooled, decoded and, where the model has
-        a refiner, refined. A function of these and the weights only."""
+        a refiner, refined; without a margin. A function of these and the weights only."""
+        faces = self._drawn(latents, temperature)
+        if not self.margin:
+            return faces
+        inner = align.wider(np.array([[1.0, 0, 0], [0, 1, 0]]), self.size, -self.margin / (1 + 2 * self.margin))
+        return np.stack([align.warp_in(face, inner, self.size) for face in faces])
+
+    def _drawn(self, latents: NDArray[np.float64], temperature: float) -> Faces:
         if self.refiner is None:
             return self.decode(self.temper(latents, temperature))
         cooled = torch.from_numpy(self.temper(latents, temperature)).float()

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from ffem_chain.faces.flow.haar import HaarGlow
 from ffem_chain.faces.flow.refine import Refiner, RefinerConfig
-from ffem_chain.faces.flow.weights import Model, load_model
+from ffem_chain.faces.flow.weights import Model, load_bytes, load_model
 from ffem_chain.faces.training.data import Faces, cached_faces, dequantise, split, to_tensor
 from ffem_chain.faces.training.train import average_into, save_atomically
 
@@ -94,7 +94,8 @@ def train(args: argparse.Namespace) -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    model = load_model(args.model)
+    named = Path(args.model)
+    model = load_bytes(named.read_bytes(), named.stem) if named.is_file() else load_model(args.model)
     torch.set_num_threads(args.threads)
     if isinstance(model.flow, HaarGlow):  # what is refined is the average, before the details
         model = replace(model, flow=model.flow.base, refiner=None)
@@ -191,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", nargs="*", type=Path, help="folders of aligned faces")
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoint, log and samples")
-    parser.add_argument("--model", default="ffem-64", help="the flow whose faces are refined, or the base of it")
+    parser.add_argument("--model", default="ffem-64", help="the flow whose faces are refined (a name or a file)")
     parser.add_argument("--cache", type=Path, help="file of the decoded faces, shared between runs")
     parser.add_argument("--inputs", type=int, default=12000, help="faces decoded from noise")
     parser.add_argument("--pairs", type=int, default=6000, help="real faces with their cooled selves")
