@@ -99,15 +99,23 @@ class RelayState:
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which no other process comes between."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        """One transaction, which no other process comes between. Raises InputError where it cannot be written: then
+        nothing is."""
+        try:
+            with self._lock:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+        except sqlite3.OperationalError as error:
+            raise InputError(
+                f"the relay's state {self._path.name} cannot be written: {error}",
+                "free some space, or wait for who is using it",
+            ) from None
 
     # ------------------------------------------------------------------ calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ffem_chain.chain.events import AccessRequested
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import ChainUnavailable, FormatError, InputError, Pending, Refused
 from ffem_devnet.anvil import Anvil
+from ffem_node import relaystate
 from ffem_node.relay import Relay
 from ffem_node.relaystate import DAY, HOUR, Entry, Limits, RelayState
 from tests.support.rpc_proxy import RpcProxy, result
@@ -249,6 +251,21 @@ def test_state_of_another_deployment_or_no_state_at_all(family: Family, tmp_path
     with pytest.raises(FormatError, match="cannot be read"):
         RelayState(bad, b"\x02" * 32)
     assert (tmp_path / "relay.sqlite").stat().st_mode & 0o077 == 0
+
+
+def test_a_state_that_cannot_be_written_sends_nothing(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody holds the file: what is not on the books is not sent, and goes through later."""
+    monkeypatch.setattr(relaystate, "_BUSY_SECONDS", 0.05)
+    call = family.request_call(family.grant_to_bob())
+    with family.relay() as relay:
+        holder = sqlite3.connect(family.folder / "relay.sqlite", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match="cannot be written"):
+            relay.submit(call)
+        assert not family.registry.nonce_used(call.signer, call.nonce)
+        holder.execute("ROLLBACK")
+        holder.close()
+        relay.submit(call)
 
 
 def test_one_relay_a_state(family: Family) -> None:
