@@ -57,12 +57,11 @@ def opened_face_key(opened: OpenedGrant, capture: Capture, index: int) -> Secret
     FormatError where there is no such face or it was covered for ever.
     """
     manifest, key = capture.manifest, opened.key
-    level = LEVEL_FACE
     uid, slot = manifest.uid, manifest.slot
-    if not covers(opened.scope, Scope(level, epoch=manifest.epoch, slot=slot, uid=uid, face=index)):
+    if not covers(opened.scope, Scope(LEVEL_FACE, epoch=manifest.epoch, slot=slot, uid=uid, face=index)):
         raise NotForMe(f"this grant does not cover face {index} of capture {uid.hex()[:16]}")
     face = capture.face(index)
-    if opened.scope.level == level:
+    if opened.scope.level == LEVEL_FACE:
         _check_commit(key, "face", face.commit)
         return key
     where = ""
