@@ -50,9 +50,7 @@ def revoke(
     from ffem_chain.roles.revocation import outcome
 
     owner = session.owner()
-    records, captures = _chosen(session, owner, targets or [], wallet, face, album, everybody)
-    if everybody and not yes:
-        session.confirm(f"Revoke {count(len(records), 'grant')}?")
+    records, captures = _chosen(session, owner, targets or [], wallet, face, album, everybody, yes)
     if rotate:
         result = _rotate(session, owner, records)
         results = [outcome(owner, one) for one in records]
@@ -77,8 +75,10 @@ def _chosen(
     face: int | None,
     album: str | None,
     everybody: bool,
+    yes: bool,
 ) -> tuple[list[GrantRecord], list[CaptureRecord]]:
-    """The grants that are meant, and the captures that were named. Raises InputError."""
+    """The grants that are meant, and the captures that were named; asks where they are of everybody and not `yes`.
+    Raises InputError."""
     from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_FACE, Scope
     from ffem_chain.roles.records import GrantRecord
     from ffem_chain.roles.revocation import revocable
@@ -93,9 +93,11 @@ def _chosen(
     if grants and (wallet is not None or face is not None or everybody):
         named = "this is one grant" if len(found) == 1 else "grants are named"
         raise InputError(named, "leave --wallet, --face and --all out")
+    what = "this album" if album is not None else "this capture" if len(captures) == 1 else "these captures"
     if (captures or album is not None) and (wallet is None) is not everybody:
-        what = "this album" if album is not None else "this capture" if len(captures) == 1 else "these captures"
         raise InputError(f"whose grants of {what}?", "--wallet 0x..., or --all")
+    if everybody and not yes:
+        session.confirm(f"Revoke every grant of {what}?")
     if album is not None:
         grants = revocable(owner, owner.album(album).album_id, None, wallet)
         if not grants:
