@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from formal.explore import Explorer
+from formal.explore import Explorer, Found
 from formal.scenario import SCENARIOS
 
 
@@ -19,13 +19,18 @@ def main() -> int:
     broken = False
     for name in options.names or SCENARIOS:
         began = time.monotonic()
-        found = Explorer(SCENARIOS[name]).run(options.most)
+        found = Explorer(SCENARIOS[name]).run(options.most, _say)
         whole = "all" if found.whole else "the first"
         print(f"{name}: {whole} {found.states:,} states, {found.moves:,} moves, {time.monotonic() - began:.0f} s")
         print(f"  up to {found.longest} moves deep; reached: {', '.join(sorted(found.reached))}")
         print(f"  BROKEN: {found.broken}: {'; '.join(found.way)}" if found.broken else "  P4 and P5 hold", flush=True)
         broken |= bool(found.broken)
     return int(broken)
+
+
+def _say(found: Found) -> None:
+    if sys.stderr.isatty():
+        print(f"\r  {found.states:,} states, {found.longest} moves deep", end="\r", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

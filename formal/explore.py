@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -82,8 +82,9 @@ class Explorer:
             self._machines[index], memories[index] = keeper, Memory(vault.content)
         return State(chain, memories, fresh=(0,) * len(self.people.grants))
 
-    def run(self, most: int = 0) -> Found:
-        """Look at every state, or at the `most` nearest ones; stops at the first broken promise."""
+    def run(self, most: int = 0, say: Callable[[Found], None] = lambda found: None) -> Found:
+        """Look at every state, or at the `most` nearest ones; stops at the first broken promise. `say` hears how far it
+        is after each round of moves."""
         found = Found()
         with memoised():
             first = self.start()
@@ -110,6 +111,8 @@ class Explorer:
                 if not found.whole:
                     break
                 found.longest += bool(following)
+                found.states = len(parents)
+                say(found)
                 layer = following
             found.states = len(parents)
         return found
