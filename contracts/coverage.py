@@ -29,7 +29,7 @@ def measure(report: Path) -> str:
         "--report-file",
         report,
         "--no-match-coverage",
-        "^test/",
+        "^(test|node_modules)/",
     ]
     command += ["--no-match-contract", "^(Gas|Invariants|Reach)Test$"]
     # Beside the report, so that the unoptimized build never takes the place of the one that is tested.

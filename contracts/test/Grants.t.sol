@@ -186,11 +186,6 @@ contract GrantsTest is World {
                 params.scopeCommit, params.keyVersion, params.expiry, params.keeperSet, suite, params.payload
             )
         );
-        bytes32 head = keccak256(
-            abi.encode(
-                id, params.album, params.scopeCommit, params.keyVersion, suite, keccak256(params.payload)
-            )
-        );
         _checkState(
             id,
             IKeyRegistry.GrantView({
@@ -202,7 +197,8 @@ contract GrantsTest is World {
                 released: 0,
                 opened: direct,
                 revoked: false,
-                head: head
+                head: headOf(params, suite),
+                batch: 0
             })
         );
     }

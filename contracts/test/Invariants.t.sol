@@ -40,6 +40,7 @@ contract InvariantsTest is Test {
         _noCommitWithoutARequestByTheRecipient();
         _endedGrantsGainNothing();
         _onlyTheAlbumsOwnerActs();
+        _noncesAreUsedOnce();
         _statesMoveOneWay();
         _everyChangeIsAnEvent();
         _eventsAloneRebuildTheState();
@@ -89,8 +90,34 @@ contract InvariantsTest is Test {
         }
     }
 
-    /// @dev Grants, revocations, epochs, keeper sets, captures by the album's owner; keys by their wallet; and an
-    ///      acceptance by the keeper.
+    /// @dev A call by signature uses one nonce of the wallet that signed, first of all; and no nonce that was used or
+    ///      cancelled before.
+    function _noncesAreUsedOnce() internal view {
+        Handler.Step[] memory steps = handler.steps();
+        for (uint256 i = 0; i < steps.length; ++i) {
+            if (steps[i].kind != IKeyRegistry.NoncesUsed.selector || !steps[i].bySignature) continue;
+            uint256 mask = uint256(steps[i].c);
+            check(mask != 0 && mask & (mask - 1) == 0, "one nonce a signature");
+            for (uint256 j = 0; j < i; ++j) {
+                bool same =
+                    steps[j].kind == steps[i].kind && steps[j].a == steps[i].a && steps[j].b == steps[i].b;
+                check(!same || uint256(steps[j].c) & mask == 0, "a nonce was used twice");
+            }
+        }
+        for (uint256 i = 0; i < steps.length; ++i) {
+            // a key that retires another and the retirement are of one call
+            if (!steps[i].bySignature || steps[i].kind == IKeyRegistry.NoncesUsed.selector) continue;
+            uint256 before = i - 1;
+            if (steps[before].kind == IKeyRegistry.KeyStatusChanged.selector) {
+                if (steps[i].kind == IKeyRegistry.KeyRegistered.selector) --before;
+            }
+            check(steps[before].kind == IKeyRegistry.NoncesUsed.selector, "a signature without a nonce");
+            checkEq(steps[before].caller, steps[i].caller, "whose nonce");
+        }
+    }
+
+    /// @dev Grants, revocations, epochs, keeper sets, captures by the album's owner; keys, what recovers them and nonces by
+    ///      their wallet; and an acceptance by the keeper. Where it is by signature: by whose key signed it.
     function _onlyTheAlbumsOwnerActs() internal view {
         Handler.Step[] memory steps = handler.steps();
         for (uint256 i = 0; i < steps.length; ++i) {
@@ -101,6 +128,8 @@ contract InvariantsTest is Test {
             } else if (
                 kind == IKeyRegistry.EpochOpened.selector || kind == IKeyRegistry.KeeperSetProposed.selector
                     || kind == IKeyRegistry.CaptureRegistered.selector
+                    || kind == IKeyRegistry.CapturesRegistered.selector
+                    || kind == IKeyRegistry.GrantsBatched.selector
             ) {
                 checkEq(caller, _creator(steps, steps[i].a), "who rotated or registered");
             } else if (kind == IKeyRegistry.GrantCreated.selector) {
@@ -109,6 +138,8 @@ contract InvariantsTest is Test {
                 checkEq(caller, _creator(steps, replay.albumOf(steps[i].a)), "who revoked");
             } else if (
                 kind == IKeyRegistry.KeyRegistered.selector || kind == IKeyRegistry.KeyStatusChanged.selector
+                    || kind == IKeyRegistry.RecoveryPublished.selector
+                    || kind == IKeyRegistry.NoncesUsed.selector
             ) {
                 checkEq(steps[i].a, who, "whose key");
             } else if (kind == IKeyRegistry.KeeperAccepted.selector) {
@@ -141,6 +172,7 @@ contract InvariantsTest is Test {
         _checkSame(handler.present());
         _checkSame(handler.absent());
         _checkSame(handler.openable());
+        _checkSame(handler.nonces());
     }
 
     function _checkSame(bytes[] memory queries) internal view {

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IKeyRegistry} from "../src/IKeyRegistry.sol";
-import {KeyRegistry} from "../src/KeyRegistry.sol";
 import {World} from "./support/World.sol";
 import {Vm} from "./support/Vm.sol";
 
@@ -183,7 +182,7 @@ contract KeysTest is World {
         vm.assume(chain != 0);
         vm.chainId(chain);
         vm.warp(time);
-        registry = new KeyRegistry(salt);
+        registry = deployed(salt);
         checkEq(
             registry.deploymentId(),
             keccak256(abi.encode(chain, address(registry), time, salt)),

@@ -4,14 +4,18 @@ pragma solidity 0.8.37;
 import {IKeyRegistry} from "../src/IKeyRegistry.sol";
 import {World} from "./support/World.sol";
 
-/// @dev The storage itself, which storage proofs read: docs/CONTRACT.md has the same layout.
+/// @dev The storage itself, which storage proofs read: docs/REGISTRY.md has the same layout.
 contract PackingTest is World {
     uint256 internal constant KEY_COUNT = 1;
     uint256 internal constant ALBUMS = 3;
     uint256 internal constant KEEPER_SET_COUNT = 5;
     uint256 internal constant CAPTURES = 8;
     uint256 internal constant GRANTS = 9;
-    uint256 internal constant MAX_KEEPER_SET = (1 << 30) - 1;
+    uint256 internal constant BATCH_COUNT = 10;
+    uint256 internal constant BATCHES = 11;
+    uint256 internal constant CAPTURE_BATCHES = 12;
+    uint256 internal constant NONCES = 13;
+    uint32 internal constant MAX_SOURCE = (1 << 29) - 1;
 
     function _slot(bytes32 key, uint256 base) internal pure returns (bytes32) {
         return keccak256(abi.encode(key, base));
@@ -32,7 +36,8 @@ contract PackingTest is World {
     struct Word {
         address recipient;
         uint40 expiry;
-        uint32 keeperSet;
+        bool batched;
+        uint32 source;
         bool opened;
         bool revoked;
         uint8 seq;
@@ -43,7 +48,8 @@ contract PackingTest is World {
     function _pack(Word memory w) internal pure returns (uint256 packed) {
         packed = uint256(uint160(w.recipient));
         packed = packed << 40 | w.expiry;
-        packed = packed << 30 | w.keeperSet;
+        packed = packed << 1 | (w.batched ? 1 : 0);
+        packed = packed << 29 | w.source;
         packed = packed << 1 | (w.opened ? 1 : 0);
         packed = packed << 1 | (w.revoked ? 1 : 0);
         packed = packed << 8 | w.seq;
@@ -52,11 +58,22 @@ contract PackingTest is World {
     }
 
     /// @dev Any word is read as what it was packed from: no field reaches into another.
-    function testFuzz_grantWord_read(Word memory w, bytes32 id, bytes32 head) public {
+    function testFuzz_grantWord_read(Word memory w, bytes32 id, bytes32 head, uint32 set, bytes32 genesis)
+        public
+    {
         vm.assume(w.recipient != address(0));
-        w.keeperSet = uint32(bound(w.keeperSet, 0, MAX_KEEPER_SET));
+        w.source = uint32(bound(w.source, w.batched ? 1 : 0, MAX_SOURCE));
+        if (uint256(head) % 2 == 0) head = 0;
         vm.store(address(registry), _slot(id, GRANTS), bytes32(_pack(w)));
         vm.store(address(registry), _next(_slot(id, GRANTS)), head);
+        if (w.batched) {
+            bytes32 batch = _slot(bytes32(uint256(w.source)), BATCHES);
+            vm.store(address(registry), batch, bytes32(uint256(set)));
+            vm.store(address(registry), _next(batch), genesis);
+            if (w.opened && w.released == 0) set = 0;
+        } else {
+            (set, genesis) = (w.source, 0);
+        }
         IKeyRegistry.GrantStatus status =
             w.opened ? IKeyRegistry.GrantStatus.Opened : IKeyRegistry.GrantStatus.Live;
         if (w.expiry != 0 && w.expiry <= START) status = IKeyRegistry.GrantStatus.Expired;
@@ -65,12 +82,13 @@ contract PackingTest is World {
             status: status,
             recipient: w.recipient,
             expiry: w.expiry,
-            keeperSet: w.keeperSet,
+            keeperSet: set,
             seq: w.seq,
             released: w.released,
             opened: w.opened,
             revoked: w.revoked,
-            head: head
+            head: head == 0 ? genesis : head,
+            batch: w.batched ? w.source : 0
         });
         checkEq(abi.encode(registry.grantState(id)), abi.encode(expected), "state of the grant");
         bytes32[] memory ids = new bytes32[](1);
@@ -83,21 +101,30 @@ contract PackingTest is World {
         vm.assume(to != address(0));
         threshold = uint8(bound(threshold, 1, 8));
         expiry = extreme ? type(uint40).max : uint40(bound(expiry, START + 1, type(uint40).max));
-        if (extreme) _setCount(MAX_KEEPER_SET - 1);
+        if (extreme) _setCount(MAX_SOURCE - 1);
         recipient = to;
         (bytes32 album, uint32 set) = ready(8, threshold);
-        checkEq(set, extreme ? MAX_KEEPER_SET : 1, "keeper set");
+        checkEq(set, extreme ? MAX_SOURCE : 1, "keeper set");
         IKeyRegistry.GrantParams memory params = paramsOf(album, "grant", set);
         params.expiry = expiry;
-        vm.prank(owner);
-        bytes32 id = registry.grant(params);
-        Word memory w = Word(to, expiry, set, false, false, 0, 0, 0);
+        bool batched = expiry % 2 == 0;
+        if (batched && extreme) {
+            vm.store(address(registry), bytes32(BATCH_COUNT), bytes32(uint256(MAX_SOURCE - 1)));
+        }
+        bytes32 id = _granted(params, batched);
+        if (batched) {
+            uint32 batch = extreme ? MAX_SOURCE : 1;
+            _checkBatch(batch, set, params);
+            set = batch;
+        }
+        Word memory w = Word(to, expiry, batched, set, false, false, 0, 0, 0);
         checkEq(_load(_slot(id, GRANTS)), _pack(w), "granted");
         for (w.seq = 1; w.seq < 255; ++w.seq) {
             ask(id);
         }
         ask(id);
         checkEq(_load(_slot(id, GRANTS)), _pack(w), "requested");
+        checkEq(_load(_next(_slot(id, GRANTS))) == 0 ? 1 : 0, batched ? 1 : 0, "no head of its own");
         for (uint256 i = 0; i < 8; ++i) {
             commit(id, 255, i, "share");
             // casting is safe: it is below 256
@@ -112,6 +139,22 @@ contract PackingTest is World {
         checkEq(registry.grantState(id).head, vm.load(address(registry), _next(_slot(id, GRANTS))), "head");
     }
 
+    function _granted(IKeyRegistry.GrantParams memory params, bool batched) internal returns (bytes32) {
+        vm.prank(owner);
+        if (!batched) return registry.grant(params);
+        IKeyRegistry.GrantParams[] memory grants = new IKeyRegistry.GrantParams[](1);
+        grants[0] = params;
+        return registry.grantBatch(grants)[0];
+    }
+
+    /// @dev The words of a batch of one grant.
+    function _checkBatch(uint32 batch, uint32 set, IKeyRegistry.GrantParams memory params) internal view {
+        bytes32 slot = _slot(bytes32(uint256(batch)), BATCHES);
+        checkEq(_load(slot), set, "keeper set of the batch");
+        checkEq(bytes32(_load(_next(slot))), keccak256(abi.encode(headOf(params, 1))), "head of the batch");
+        checkEq(_load(bytes32(BATCH_COUNT)), batch, "count of batches");
+    }
+
     /// @dev A newer request clears who has answered and keeps who has ever released.
     function test_grantWord_newRequest() public {
         (, bytes32 id) = granted(8, 8);
@@ -120,7 +163,7 @@ contract PackingTest is World {
             commit(id, 1, i, "share");
         }
         ask(id);
-        Word memory w = Word(recipient, EXPIRY, 1, false, false, 2, 0x7f, 0);
+        Word memory w = Word(recipient, EXPIRY, false, 1, false, false, 2, 0x7f, 0);
         checkEq(_load(_slot(id, GRANTS)), _pack(w), "requested again");
         commit(id, 2, 6, "share");
         w.answered = 0x40;
@@ -129,7 +172,7 @@ contract PackingTest is World {
 
     function testFuzz_keeperSetsRunOut(uint32 beyond, bool create) public {
         (bytes32 album,) = addAlbum(owner, "album", 1, 1);
-        uint256 count = bound(beyond, MAX_KEEPER_SET, type(uint32).max - 1);
+        uint256 count = bound(beyond, MAX_SOURCE, type(uint32).max - 1);
         _setCount(count);
         refuses(
             owner,
@@ -138,6 +181,43 @@ contract PackingTest is World {
                 : abi.encodeCall(IKeyRegistry.proposeKeepers, (album, keepersOf(1), 1)),
             abi.encodeWithSelector(IKeyRegistry.NoSuchKeeperSet.selector, count + 1)
         );
+    }
+
+    function testFuzz_batchesRunOut(uint32 beyond, bool rotate) public {
+        (bytes32 album, uint32 set) = ready(1, 1);
+        uint256 count = bound(beyond, MAX_SOURCE, type(uint32).max - 1);
+        vm.store(address(registry), bytes32(BATCH_COUNT), bytes32(count));
+        IKeyRegistry.GrantParams[] memory grants = manyOf(album, set, saltsOf(2));
+        refuses(
+            owner,
+            rotate
+                ? abi.encodeCall(IKeyRegistry.rotate, (album, "commit", new bytes32[](0), grants))
+                : abi.encodeCall(IKeyRegistry.grantBatch, (grants)),
+            abi.encodeWithSelector(IKeyRegistry.BatchesExhausted.selector)
+        );
+        // grants by themselves, and a rotation without any, go on
+        addGrant(album, "alone", set);
+        vm.prank(owner);
+        registry.rotate(album, "commit", new bytes32[](0), new IKeyRegistry.GrantParams[](0));
+    }
+
+    /// @dev One word, in which the list's digest is bound by 152 bits of its hash.
+    function testFuzz_captureBatchWord(bytes32 root, bytes32 list, uint32 count, uint40 time) public {
+        vm.assume(root != 0 && list != 0);
+        count = uint32(bound(count, 1, 10_000));
+        (bytes32 album,) = addAlbum(owner, "album", 1, 1);
+        vm.warp(time);
+        vm.prank(owner);
+        registry.registerCaptures(album, root, list, count, 1);
+        uint256 expected = uint256(time) << 216 | uint256(1) << 184 | uint256(count) << 152;
+        expected |= uint256(keccak256(abi.encode(list))) >> 104;
+        checkEq(_load(_slot(root, uint256(_slot(album, CAPTURE_BATCHES)))), expected, "word");
+    }
+
+    function testFuzz_noncesWord(address who, uint256 bucket, uint256 mask) public {
+        vm.prank(who);
+        registry.useNonces(bucket, mask);
+        checkEq(_load(_slot(bytes32(bucket), uint256(_slot(word(who), NONCES)))), mask, "nonces");
     }
 
     function test_epochsRunOut() public {

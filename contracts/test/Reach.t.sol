@@ -10,7 +10,7 @@ import {Test} from "./support/Test.sol";
 ///      states. `forge test --match-contract Reach -vv` prints how often.
 contract ReachTest is Test {
     uint256 internal constant RUNS = 32;
-    uint256 internal constant CALLS = 64;
+    uint256 internal constant CALLS = 96;
 
     /// @dev The form that forge prints.
     event log_named_uint(string key, uint256 val);
@@ -28,19 +28,23 @@ contract ReachTest is Test {
     function setUp() public {
         _event("KeyRegistered", IKeyRegistry.KeyRegistered.selector);
         _event("KeyStatusChanged", IKeyRegistry.KeyStatusChanged.selector);
+        _event("RecoveryPublished", IKeyRegistry.RecoveryPublished.selector);
+        _event("NoncesUsed", IKeyRegistry.NoncesUsed.selector);
         _event("AlbumCreated", IKeyRegistry.AlbumCreated.selector);
         _event("EpochOpened", IKeyRegistry.EpochOpened.selector);
         _event("KeeperSetProposed", IKeyRegistry.KeeperSetProposed.selector);
         _event("KeeperAccepted", IKeyRegistry.KeeperAccepted.selector);
         _event("KeeperSetActivated", IKeyRegistry.KeeperSetActivated.selector);
         _event("CaptureRegistered", IKeyRegistry.CaptureRegistered.selector);
+        _event("CapturesRegistered", IKeyRegistry.CapturesRegistered.selector);
+        _event("GrantsBatched", IKeyRegistry.GrantsBatched.selector);
         _event("GrantCreated", IKeyRegistry.GrantCreated.selector);
         _event("AccessRequested", IKeyRegistry.AccessRequested.selector);
         _event("ReleaseCommitted", IKeyRegistry.ReleaseCommitted.selector);
         _event("GrantOpened", IKeyRegistry.GrantOpened.selector);
         _event("ShareDelivered", IKeyRegistry.ShareDelivered.selector);
         _event("GrantRevoked", IKeyRegistry.GrantRevoked.selector);
-        // all but TooManyRequests, which takes 255 of them (ReleaseTest)
+        // all but TooManyRequests, which takes 255 of them (ReleaseTest), and BatchesExhausted (PackingTest)
         _error("UnknownSuite", IKeyRegistry.UnknownSuite.selector);
         _error("BadPublicKey", IKeyRegistry.BadPublicKey.selector);
         _error("NoSuchKey", IKeyRegistry.NoSuchKey.selector);
@@ -70,6 +74,13 @@ contract ReachTest is Test {
         _error("StaleRequest", IKeyRegistry.StaleRequest.selector);
         _error("AlreadyCommitted", IKeyRegistry.AlreadyCommitted.selector);
         _error("NotCommitted", IKeyRegistry.NotCommitted.selector);
+        _error("BadCaptureCount", IKeyRegistry.BadCaptureCount.selector);
+        _error("CaptureBatchExists", IKeyRegistry.CaptureBatchExists.selector);
+        _error("EmptyBatch", IKeyRegistry.EmptyBatch.selector);
+        _error("MixedAlbums", IKeyRegistry.MixedAlbums.selector);
+        _error("SignatureExpired", IKeyRegistry.SignatureExpired.selector);
+        _error("NonceUsed", IKeyRegistry.NonceUsed.selector);
+        _error("BadSignature", IKeyRegistry.BadSignature.selector);
     }
 
     function _event(string memory name, bytes32 topic) internal {
@@ -98,6 +109,13 @@ contract ReachTest is Test {
         _report("revocations after opening");
         _report("grants that ended by expiry, after a request");
         _report("deliveries after revocation");
+        _report("batched grants opened");
+        _report("commits to batched grants");
+        _report("requests by signature");
+        _report("grants by signature");
+        _report("revocations by signature");
+        _report("keys by signature of a contract");
+        _report("epochs with revocations and grants");
     }
 
     /// @dev A call of its own, so that its memory is given back.
@@ -129,6 +147,21 @@ contract ReachTest is Test {
     function _deep(Handler.Step[] memory steps, Replay replay) internal {
         for (uint256 i = 0; i < steps.length; ++i) {
             bytes32 kind = steps[i].kind;
+            if (steps[i].bySignature) _signed(steps[i]);
+            if (kind == IKeyRegistry.GrantOpened.selector && replay.grantState(steps[i].a).batch > 0) {
+                _count("batched grants opened");
+            }
+            if (kind == IKeyRegistry.ReleaseCommitted.selector && replay.grantState(steps[i].a).batch > 0) {
+                _count("commits to batched grants");
+            }
+            if (kind == IKeyRegistry.EpochOpened.selector && i > 0 && i + 1 < steps.length) {
+                bool rotated = steps[i - 1].kind == IKeyRegistry.GrantRevoked.selector
+                    && steps[i + 1].kind == IKeyRegistry.GrantCreated.selector
+                    && steps[i - 1].time == steps[i].time;
+                if (rotated && steps[i + 1].time == steps[i].time) {
+                    _count("epochs with revocations and grants");
+                }
+            }
             if (kind == IKeyRegistry.GrantOpened.selector) {
                 uint32 set = replay.grantState(steps[i].a).keeperSet;
                 bool one = replay.keeperSet(set).threshold == 1;
@@ -152,6 +185,14 @@ contract ReachTest is Test {
                 if (expired) _count("grants that ended by expiry, after a request");
             }
         }
+    }
+
+    function _signed(Handler.Step memory step) internal {
+        if (step.kind == IKeyRegistry.AccessRequested.selector) _count("requests by signature");
+        if (step.kind == IKeyRegistry.GrantCreated.selector) _count("grants by signature");
+        if (step.kind == IKeyRegistry.GrantRevoked.selector) _count("revocations by signature");
+        bool ofContract = step.kind == IKeyRegistry.KeyRegistered.selector && step.caller.code.length > 0;
+        if (ofContract) _count("keys by signature of a contract");
     }
 
     /// @dev Whether an event of this kind about `a`, with a number above `above`, came before step `end`.

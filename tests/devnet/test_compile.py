@@ -149,6 +149,21 @@ def test_a_missing_part_of_the_artifact_is_a_difference(built):
     assert build_tool.differences(built, part) == ["abi"]
 
 
+def test_a_package_that_is_not_installed_is_a_clear_error(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(build_tool, "NODE_MODULES", tmp_path)
+    assert build_tool.main(["--check"]) == MissingExtra.exit_status
+    said = capsys.readouterr().err
+    assert "@openzeppelin/contracts/" in said and "make setup" in said
+
+
+def test_what_the_contract_takes_from_packages_is_pinned_by_the_artifact(built):
+    """Every source that goes into the code has its digest in the artifact, those of packages too."""
+    assert set(build_tool.SOURCES) < set(built["sources"])
+    taken = set(built["sources"]) - set(build_tool.SOURCES)
+    assert "@openzeppelin/contracts/utils/cryptography/ECDSA.sol" in taken
+    assert all(name.startswith("@openzeppelin/contracts/") for name in taken)
+
+
 def test_source_that_does_not_compile_gives_the_compilers_words(tmp_path):
     shutil.copytree(build_tool.CONTRACTS / "src", tmp_path / "src")
     broken = tmp_path / "src" / "KeyRegistry.sol"

@@ -18,7 +18,9 @@ library OneWay {
         if (view_ == IKeyRegistry.keeperSet.selector) return _keeperSet(before, now_);
         if (view_ == IKeyRegistry.grantState.selector) return _grant(before, now_);
         // an active key comes and goes with the status of the keys
-        return view_ == IKeyRegistry.activeKey.selector ? "" : "an epoch's commitment or a capture changed";
+        return view_ == IKeyRegistry.activeKey.selector
+            ? ""
+            : "an epoch's commitment, a capture or a batch of captures changed";
     }
 
     function _key(bytes memory before, bytes memory now_) private pure returns (string memory) {
@@ -57,6 +59,7 @@ library OneWay {
         if (was.released & ~is_.released != 0) return "a release was taken back";
         if (was.opened && !is_.opened) return "an opened grant was closed";
         if (was.revoked && !is_.revoked) return "a revocation was taken back";
+        if (is_.batch != was.batch) return "a grant came into another batch";
         bool same =
             is_.recipient == was.recipient && is_.expiry == was.expiry && is_.keeperSet == was.keeperSet;
         return same ? "" : "a grant's recipient, expiry or keeper set changed";

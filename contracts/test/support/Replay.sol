@@ -20,6 +20,12 @@ contract Replay {
         uint32 latestKeeperSet;
     }
 
+    struct CaptureBatch {
+        uint32 count;
+        uint32 epoch;
+        uint40 time;
+    }
+
     error UnknownEvent(bytes32 topic);
 
     mapping(address wallet => mapping(uint32 version => Key)) public key;
@@ -27,7 +33,9 @@ contract Replay {
     mapping(bytes32 id => Album) public album;
     mapping(bytes32 album => mapping(uint32 epoch => bytes32)) public epochKeyCommit;
     mapping(bytes32 album => mapping(bytes32 uid => bytes32)) public captureHash;
+    mapping(bytes32 album => mapping(bytes32 root => CaptureBatch)) public captureBatch;
     mapping(bytes32 grantId => bytes32) public albumOf;
+    mapping(address wallet => mapping(uint256 word => uint256)) internal _nonces;
     mapping(uint32 id => IKeyRegistry.KeeperSetView) internal _keeperSets;
     mapping(bytes32 grantId => IKeyRegistry.GrantView) internal _grants;
 
@@ -56,8 +64,19 @@ contract Replay {
         }
     }
 
-    function read(Vm.Log calldata log) external {
+    function nonceUsed(address wallet, uint256 nonce) external view returns (bool) {
+        return _nonces[wallet][nonce >> 8] >> (nonce & 0xff) & 1 == 1;
+    }
+
+    /// @return changes Whether the event says that the state is another one now.
+    function read(Vm.Log calldata log) external returns (bool changes) {
         bytes32 kind = log.topics[0];
+        if (kind == IKeyRegistry.NoncesUsed.selector) return _noncesUsed(log);
+        _read(kind, log);
+        return kind != IKeyRegistry.ShareDelivered.selector && kind != IKeyRegistry.RecoveryPublished.selector;
+    }
+
+    function _read(bytes32 kind, Vm.Log calldata log) internal {
         if (kind == IKeyRegistry.KeyRegistered.selector) {
             _keyRegistered(log);
         } else if (kind == IKeyRegistry.KeyStatusChanged.selector) {
@@ -76,6 +95,10 @@ contract Replay {
             _captureRegistered(log);
         } else if (kind == IKeyRegistry.GrantCreated.selector) {
             _grantCreated(log);
+        } else if (kind == IKeyRegistry.CapturesRegistered.selector) {
+            _capturesRegistered(log);
+        } else if (kind == IKeyRegistry.GrantsBatched.selector) {
+            _grantsBatched(log);
         } else if (kind == IKeyRegistry.AccessRequested.selector) {
             _grants[log.topics[1]].seq = _small(log.topics[2]);
         } else if (kind == IKeyRegistry.ReleaseCommitted.selector) {
@@ -84,8 +107,35 @@ contract Replay {
             _grants[log.topics[1]].opened = true;
         } else if (kind == IKeyRegistry.GrantRevoked.selector) {
             _grants[log.topics[1]].revoked = true;
-        } else if (kind != IKeyRegistry.ShareDelivered.selector) {
+        } else if (
+            kind != IKeyRegistry.ShareDelivered.selector && kind != IKeyRegistry.RecoveryPublished.selector
+        ) {
             revert UnknownEvent(kind);
+        }
+    }
+
+    function _noncesUsed(Vm.Log calldata log) internal returns (bool changes) {
+        (address wallet, uint256 bucket) = (_wallet(log.topics[1]), uint256(log.topics[2]));
+        uint256 former = _nonces[wallet][bucket];
+        _nonces[wallet][bucket] = former | abi.decode(log.data, (uint256));
+        return _nonces[wallet][bucket] != former;
+    }
+
+    function _capturesRegistered(Vm.Log calldata log) internal {
+        (, uint32 count, uint32 epoch, uint40 time) = abi.decode(log.data, (bytes32, uint32, uint32, uint40));
+        captureBatch[log.topics[1]][log.topics[2]] = CaptureBatch(count, epoch, time);
+    }
+
+    /// @dev The head is not taken from the event but made of what the events before it said.
+    function _grantsBatched(Vm.Log calldata log) internal {
+        (, bytes32[] memory ids) = abi.decode(log.data, (bytes32, bytes32[]));
+        bytes32[] memory heads = new bytes32[](ids.length);
+        for (uint256 i = 0; i < ids.length; ++i) {
+            heads[i] = _grants[ids[i]].head;
+        }
+        for (uint256 i = 0; i < ids.length; ++i) {
+            _grants[ids[i]].head = keccak256(abi.encodePacked(heads));
+            _grants[ids[i]].batch = _number(log.topics[2]);
         }
     }
 

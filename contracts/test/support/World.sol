@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IKeyRegistry} from "../../src/IKeyRegistry.sol";
-import {KeyRegistry} from "../../src/KeyRegistry.sol";
 import {Test} from "./Test.sol";
 import {Vm} from "./Vm.sol";
 
@@ -11,14 +10,19 @@ abstract contract World is Test {
     uint256 internal constant START = 1_800_000_000;
     uint40 internal constant EXPIRY = 1_900_000_000;
 
-    KeyRegistry internal registry;
+    IKeyRegistry internal registry;
     address internal owner = actor("owner");
     address internal recipient = actor("recipient");
     address internal stranger = actor("stranger");
 
     function setUp() public virtual {
         vm.warp(START);
-        registry = new KeyRegistry("salt");
+        registry = deployed("salt");
+    }
+
+    /// @dev As it is deployed: built with via-IR, which the tests are not.
+    function deployed(bytes32 salt) internal returns (IKeyRegistry) {
+        return IKeyRegistry(vm.deployCode("KeyRegistry.sol:KeyRegistry", abi.encode(salt)));
     }
 
     // ------------------------------------------------------------------ calls
@@ -43,8 +47,8 @@ abstract contract World is Test {
         for (uint256 i = 0; i < touched.length; ++i) {
             Vm.StorageAccess[] memory slots = touched[i].storageAccesses;
             for (uint256 j = 0; j < slots.length; ++j) {
-                check(slots[j].account == address(registry), "another contract's storage");
                 if (!_firstWrite(slots, j)) continue;
+                check(slots[j].account == address(registry), "another contract's storage");
                 if (vm.load(address(registry), slots[j].slot) != slots[j].previousValue) changed = true;
             }
         }
@@ -102,6 +106,32 @@ abstract contract World is Test {
 
     function grantOf(bytes32 album, bytes32 salt) internal pure returns (bytes32) {
         return keccak256(abi.encode(album, salt));
+    }
+
+    /// @dev Head of a grant by itself before any commit; of a batch's, what the batch's head is made of.
+    function headOf(IKeyRegistry.GrantParams memory params, uint8 suite) internal pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                grantOf(params.album, params.salt),
+                params.album,
+                params.scopeCommit,
+                params.keyVersion,
+                suite,
+                keccak256(params.payload)
+            )
+        );
+    }
+
+    function batchHeadOf(IKeyRegistry.GrantParams[] memory grants, uint8 suite)
+        internal
+        pure
+        returns (bytes32)
+    {
+        bytes memory heads;
+        for (uint256 i = 0; i < grants.length; ++i) {
+            heads = bytes.concat(heads, headOf(grants[i], suite));
+        }
+        return keccak256(heads);
     }
 
     function leafOf(uint8 seq, uint8 index, bytes32 digest) internal pure returns (bytes32) {
@@ -180,6 +210,32 @@ abstract contract World is Test {
     function addGrant(bytes32 album, bytes32 salt, uint32 set) internal returns (bytes32) {
         vm.prank(owner);
         return registry.grant(paramsOf(album, salt, set));
+    }
+
+    /// @dev A grant of each salt, as one batch.
+    function addBatch(bytes32 album, uint32 set, bytes32[] memory salts) internal returns (bytes32[] memory) {
+        vm.prank(owner);
+        return registry.grantBatch(manyOf(album, set, salts));
+    }
+
+    function manyOf(bytes32 album, uint32 set, bytes32[] memory salts)
+        internal
+        view
+        returns (IKeyRegistry.GrantParams[] memory grants)
+    {
+        grants = new IKeyRegistry.GrantParams[](salts.length);
+        for (uint256 i = 0; i < salts.length; ++i) {
+            grants[i] = paramsOf(album, salts[i], set);
+            grants[i].payload = abi.encode("payload", i);
+        }
+    }
+
+    /// @dev "0", "1" and so on, hashed.
+    function saltsOf(uint256 count) internal pure returns (bytes32[] memory salts) {
+        salts = new bytes32[](count);
+        for (uint256 i = 0; i < count; ++i) {
+            salts[i] = keccak256(abi.encode("salt", i));
+        }
     }
 
     /// @dev A live grant of a fresh album.
