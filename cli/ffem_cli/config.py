@@ -72,7 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("relay", "", "URL of a relay: it sends what this wallet signs, and pays"),
     Setting("lifetime", 3600, "seconds in which a signed call can be sent"),
     Setting("external", "", "address of a wallet whose key is elsewhere: in hardware, or a contract"),
-    Setting("model", "ffem-64", "flow that encodes new faces"),
+    Setting("model", "ffem-128", "flow that encodes new faces"),
     Setting("rotation", "sphere", "rotation of new captures: sphere or block"),
     Setting("detector", "centerface", "what finds faces: centerface, or a plug-in (docs/PLUGINS.md)"),
     Setting("pose", "facemesh", "what tells where a face looks: facemesh, or another (docs/PLUGINS.md)"),

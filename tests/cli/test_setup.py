@@ -131,7 +131,7 @@ def test_settings_come_from_options_environment_file_and_defaults(cli: Cli, monk
         "rotation": "block",
         "confirmations": 4,
         "timeout": 7.5,
-        "model": "ffem-64",
+        "model": "ffem-128",
     }
     assert found["source"]["rotation"] == "option --rotation"
     assert found["source"]["confirmations"] == "FFEM_CONFIRMATIONS"

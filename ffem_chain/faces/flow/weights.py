@@ -27,7 +27,7 @@ from ffem_chain.faces.flow.refine import Refiner
 from ffem_chain.faces.posing import align
 
 Faces = NDArray[np.uint8]
-DEFAULT_MODEL = "ffem-64"
+DEFAULT_MODEL = "ffem-128"
 # OpenMP waits busily: where anything else runs, the last core costs ten times what it gives
 _THREADS = max(1, (os.cpu_count() or 1) // 2)
 _DATA, _SUFFIX = resources.files("ffem_chain.faces").joinpath("data"), ".safetensors"
