@@ -166,7 +166,7 @@ def test_what_the_contract_takes_from_packages_is_pinned_by_the_artifact(built):
 
 def test_source_that_does_not_compile_gives_the_compilers_words(tmp_path):
     shutil.copytree(build_tool.CONTRACTS / "src", tmp_path / "src")
-    broken = tmp_path / "src" / "KeyRegistry.sol"
+    broken = tmp_path / "src" / "Keys.sol"
     broken.write_text(broken.read_text().replace("return _activeKey[wallet][suite];", "return nothing;"))
     with pytest.raises(InputError, match="nothing"):
         build_tool.build(build_tool.SOLC_JS, tmp_path)
