@@ -31,7 +31,7 @@ from ffem_node.photo import load_photo
 from ffem_node.seal import seal_photo
 
 HEIGHT, SHOWN = 448, 360
-LAMBDA = 0.5
+LAMBDA = 0.45
 
 
 def compose(paths: list[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ffem_chain.capture.model import Capture
 
-FAKE_TEMPERATURE = 0.5  # docs/FACES.md has what others look like
+FAKE_TEMPERATURE = 0.45  # docs/FACES.md has what others look like
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="PNG to write; nothing is overwritten.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite FILE where it exists.")]
 

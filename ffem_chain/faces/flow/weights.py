@@ -32,7 +32,7 @@ DEFAULT_MODEL = "ffem-128"
 _THREADS = max(1, (os.cpu_count() or 1) // 2)
 _DATA, _SUFFIX = resources.files("ffem_chain.faces").joinpath("data"), ".safetensors"
 _FUSED: WeakKeyDictionary[Flow, FusedFlow] = WeakKeyDictionary()
-_DETAILS_WARMER = 1.4
+_DETAILS_WARMER = 2.2
 _WHITEST = 255.999  # grey level; the flow's faces lie below 256
 
 
