@@ -107,3 +107,19 @@ def test_the_tone_of_visible_skin_is_taken_on_and_no_other_colour() -> None:
     assert darker.mean() > (95 + 62 + 50) / 3
     for other in ((40, 80, 200), (120, 120, 120), (20, 200, 30)):
         assert np.array_equal(toned(FACE, mask, around(other)), FACE)
+
+
+def test_a_spot_of_colour_is_calmed_and_its_brightness_kept() -> None:
+    spotted = FACE.copy()
+    spotted[20:40, 20:40] = (110, 150, 140)  # as bright, and green
+    nobody = Surroundings(np.zeros((COARSE, COARSE, 3), np.float32), np.zeros((COARSE, COARSE), np.float32))
+    calm = toned(spotted, np.ones((64, 64), np.float32), nobody).astype(float)
+
+    def hue(picture: np.ndarray) -> np.ndarray:
+        level = np.log(picture + 8.0)
+        return level - level.mean(axis=2, keepdims=True)
+
+    before, after = (hue(p.astype(float)) for p in (spotted, calm))
+    apart = [np.abs(h[30, 30] - h[5, 5]).max() for h in (before, after)]
+    assert 0.4 * apart[0] < apart[1] < 0.6 * apart[0]
+    assert np.abs(np.log(calm + 8).mean(axis=2) - np.log(spotted + 8.0).mean(axis=2)).max() < 0.01

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ _LIGHT, _MOST_LIGHT, _TINT, _MOST_TINT, _CONTRAST, _MOST_CONTRAST = 0.3, 0.3, 0.
 _GREY = 0.02  # mean chroma in log below which surroundings count as colourless
 # likewise to the skin of the neck, which lies in the chin's shade; the share of its place that makes it sure
 _TONE, _MOST_TONE, _MOST_HUE, _SHADE, _SURE = 0.65, 0.7, 0.1, 0.12, 0.2
+_SPOT, _COLOURFUL = 0.024, 0.5  # sides of the square over which hue is smoothed; how much of it is kept
 
 
 def canvas_grid(side: int) -> tuple[Float, Float]:
@@ -73,11 +75,22 @@ def _skin(seen: Surroundings) -> tuple[Float, float]:
     return np.asarray(colour, np.float32), min(1.0, total / (_SURE * float(place.sum())))
 
 
+def _calm(face: Float, mask: Float) -> Float:
+    """Logarithms (m, m, 3) whose hue stays nearer to the mean in `mask` (m, m, 1): a flow's colours wander in spots
+    where a face's do not. Brightness stays as it is."""
+    level = face.mean(axis=2, keepdims=True)
+    chroma = face - level
+    mean = (chroma * mask).sum(axis=(0, 1)) / mask.sum()
+    smooth = cv2.GaussianBlur(chroma - mean, (0, 0), _SPOT * len(face))
+    return np.asarray(level + mean + _COLOURFUL * smooth, np.float32)
+
+
 def toned(face: Picture, mask: Float, seen: Surroundings) -> Picture:
-    """`face` uint8 (m, m, 3), which fills `mask` (m, m), nearer to the tone of the skin that is visible below it."""
+    """`face` uint8 (m, m, 3), which fills `mask` (m, m), its hue calmer and nearer to the tone of the skin that is
+    visible below it."""
     colour, sure = _skin(seen)
     mask = mask[..., None]
-    ours = log(face)
+    ours = _calm(log(face), mask)
     mean = (ours * mask).sum(axis=(0, 1)) / mask.sum()
     shift = np.clip(_TONE * sure * (colour + _SHADE - mean), -_MOST_TONE, _MOST_TONE)
     # what passes for skin may be cloth: brightness is taken over, little of the hue
