@@ -96,7 +96,9 @@ abstract contract Albums is Layout {
         returns (uint32 epoch)
     {
         if (keyCommit == 0) revert ZeroCommit();
-        epoch = ++record.epoch;
+        epoch = record.epoch;
+        if (keyCommit == _epochCommits[albumId][epoch]) revert EpochExists(albumId, epoch);
+        record.epoch = ++epoch;
         _epochCommits[albumId][epoch] = keyCommit;
         emit EpochOpened(albumId, epoch, keyCommit);
     }

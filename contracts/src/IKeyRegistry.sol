@@ -198,6 +198,8 @@ interface IKeyRegistry {
     error NotKeeper(uint32 keeperSet, address caller);
     error AlreadyAccepted(uint32 keeperSet, address keeper);
     error CaptureExists(bytes32 album, bytes32 uid);
+    /// @notice The album's present epoch has this commitment: the call is one that was mined already, sent once more.
+    error EpochExists(bytes32 album, uint32 epoch);
     error BadEpoch(uint32 epoch, uint32 current);
     error GrantExists(bytes32 grantId);
     error NoSuchGrant(bytes32 grantId);
@@ -264,10 +266,11 @@ interface IKeyRegistry {
     function createAlbum(bytes32 salt, bytes32 epochKeyCommit, address[] calldata keepers, uint8 threshold)
         external
         returns (bytes32 albumId);
-    /// @notice Opens the next epoch of an album.
+    /// @notice Opens the next epoch of an album. EpochExists where its commitment is the present epoch's.
     function openEpoch(bytes32 albumId, bytes32 keyCommit) external returns (uint32 epoch);
     /// @notice Revokes grants, opens the next epoch and grants as one batch, in this order and in one transaction: no
     ///         moment in which somebody who stays cannot open, or somebody who goes can open what is sealed next.
+    /// @param keyCommit Not the present epoch's: EpochExists, so that a rotation sent twice happens once.
     /// @param revokedSalts Salts of the album's grants to revoke; may be empty.
     /// @param grants Grants of this album; may be empty, then no batch is made.
     function rotate(

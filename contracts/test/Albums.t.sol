@@ -173,6 +173,26 @@ contract AlbumsTest is World {
         refuses(who, _open(album, 0), abi.encodeWithSelector(IKeyRegistry.ZeroCommit.selector));
     }
 
+    /// @dev Sent twice, mined once: the second would seal two epochs under one secret, and shift all that follow.
+    function testFuzz_openEpoch_EpochExists(address who, bytes32 keyCommit, bytes32 next) public {
+        vm.assume(who != address(0) && keyCommit != 0 && next != 0 && next != keyCommit);
+        (bytes32 album,) = addAlbum(who, "album", 1, 1);
+        bytes32 first = registry.epochKeyCommit(album, 1);
+        vm.assume(keyCommit != first);
+        refuses(
+            who,
+            _open(album, first),
+            abi.encodeWithSelector(IKeyRegistry.EpochExists.selector, album, uint32(1))
+        );
+        logsOf(who, _open(album, keyCommit));
+        refuses(
+            who,
+            _open(album, keyCommit),
+            abi.encodeWithSelector(IKeyRegistry.EpochExists.selector, album, uint32(2))
+        );
+        logsOf(who, _open(album, next));
+    }
+
     function testFuzz_proposeKeepers_NoSuchAlbum(address who, bytes32 album) public {
         refuses(
             who,

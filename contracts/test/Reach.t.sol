@@ -61,6 +61,7 @@ contract ReachTest is Test {
         _error("NotKeeper", IKeyRegistry.NotKeeper.selector);
         _error("AlreadyAccepted", IKeyRegistry.AlreadyAccepted.selector);
         _error("CaptureExists", IKeyRegistry.CaptureExists.selector);
+        _error("EpochExists", IKeyRegistry.EpochExists.selector);
         _error("BadEpoch", IKeyRegistry.BadEpoch.selector);
         _error("GrantExists", IKeyRegistry.GrantExists.selector);
         _error("NoSuchGrant", IKeyRegistry.NoSuchGrant.selector);

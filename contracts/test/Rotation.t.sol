@@ -59,6 +59,15 @@ contract RotationTest is World {
         );
     }
 
+    /// @dev A rotation that names nobody, sent twice: nothing else of it could refuse the second.
+    function testFuzz_rotate_EpochExists(uint8 count, bytes32 keyCommit) public {
+        (bytes32 album,,) = _lived(count);
+        vm.assume(keyCommit != 0 && keyCommit != registry.epochKeyCommit(album, 1));
+        bytes memory twice = _rotate(album, keyCommit, new bytes32[](0), new IKeyRegistry.GrantParams[](0));
+        logsOf(owner, twice);
+        refuses(owner, twice, abi.encodeWithSelector(IKeyRegistry.EpochExists.selector, album, uint32(2)));
+    }
+
     function testFuzz_rotate_NoSuchGrant(uint8 count, uint256 place) public {
         (bytes32 album, bytes32[] memory salts, IKeyRegistry.GrantParams[] memory next) = _lived(count);
         salts[bound(place, 0, salts.length - 1)] = "none";
@@ -121,8 +130,8 @@ contract RotationTest is World {
 
     /// @dev Some go, some stay, one may be new: revocations, the epoch, grants and their batch, in this order.
     function testFuzz_rotate(uint8 count, uint8 going, uint8 staying, bytes32 keyCommit) public {
-        vm.assume(keyCommit != 0);
         (bytes32 album, bytes32[] memory salts, IKeyRegistry.GrantParams[] memory next) = _lived(count);
+        vm.assume(keyCommit != 0 && keyCommit != registry.epochKeyCommit(album, 1));
         salts = _firstSalts(salts, going % (salts.length + 1));
         next = _firstGrants(next, staying % (next.length + 1));
         vm.recordLogs();

@@ -40,6 +40,10 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "NotKeeper": ("Wallet {caller} is no keeper of set {keeperSet}.", "use the keeper's wallet"),
     "AlreadyAccepted": ("Keeper {keeper} has already accepted set {keeperSet}.", "nothing is left to do"),
     "CaptureExists": ("Capture {uid} is already registered in album {album}.", "nothing is left to do"),
+    "EpochExists": (
+        "Epoch {epoch} of album {album} was begun with this key already.",
+        "nothing is left to do",
+    ),
     "BadEpoch": ("Epoch {epoch} is not one of the album's epochs 1 to {current}.", "read the album again"),
     "GrantExists": ("Grant {grantId} exists already.", "use another salt"),
     "NoSuchGrant": ("Grant {grantId} does not exist on this registry.", "check the grant and the deployment"),

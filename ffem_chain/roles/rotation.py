@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ffem_chain.chain.events import GrantCreated
+from ffem_chain.chain.reverts import ChainRefused
 from ffem_chain.chain.types import GrantStatus
 from ffem_chain.errors import Refused
 from ffem_chain.keys import tree
@@ -29,6 +30,8 @@ _LIVE = (GrantStatus.LIVE, GrantStatus.OPENED)
 _ABOUT_TO_EXPIRE = 60
 # so many revocations, of about 10,000 gas each, fit into a rotation's transaction beside grants
 _MOST_REVOKED = 200
+# what the registry says to a rotation that it has had
+_SENT_BEFORE = ("EpochExists", "GrantExists", "GrantIsRevoked")
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,13 @@ def _carry_out(owner: Owner, album: Album, plan: _Plan, grant: bool, on_page: On
     if begins:
         page = parts.pop(0) if parts else []
         params = [one.params for one in page]
-        mined = registry.rotate(album.album_id, owner.epoch_commit(album, plan.epoch), salts[:beside], params)
+        try:
+            mined = registry.rotate(album.album_id, owner.epoch_commit(album, plan.epoch), salts[:beside], params)
+        except ChainRefused as error:
+            if error.name not in _SENT_BEFORE or registry.album(album.album_id).epoch != plan.epoch:
+                raise
+            # An interrupted call had sent it, and it was mined meanwhile: on with what that did not hold.
+            return _carry_out(owner, owner.follow_epoch(album), plan, grant, on_page)
         granted += note_sent(owner, page, mined.block)
         transactions += 1
         owner.enter_epoch(album, plan.epoch)

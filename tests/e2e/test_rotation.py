@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ffem_chain.chain import sender
 from ffem_chain.chain.events import EpochOpened, GrantCreated, GrantRevoked, GrantsBatched
-from ffem_chain.errors import InputError, NotForMe, Refused, Tampered
+from ffem_chain.errors import InputError, NotForMe, Pending, Refused, Tampered
 from ffem_chain.keys.grants import OpenedGrant
 from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_RANGE
 from ffem_chain.keys.tree import LAST_SLOT
@@ -107,6 +108,38 @@ def test_a_rotation_that_died_goes_on(world: World, after: bool) -> None:
     # Nothing is left over: the next rotation is a new one.
     following = again.rotate("album")
     assert not following.resumed and [one.recipient for one in following.granted] == [carol.wallet]
+
+
+@pytest.mark.parametrize("who", ["nobody", "who goes", "who stays"])
+def test_a_rotation_sent_twice_before_it_is_mined(world: World, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    """Killed while it waits for its block, and run again: one epoch, and the album goes on."""
+    scene = album_with(world)
+    [bob] = people(world, BOB)
+    owner = scene.owner
+    there = [] if who == "nobody" else [owner.grant(None, None, bob.wallet, album="album").grant_id]
+    gone = there if who == "who goes" else []
+    world.rpc("evm_setAutomine", False)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Pending):
+            patch.setattr(sender, "MINING_SECONDS", 0.1)
+            owner.rotate("album", gone)
+        world.rpc("evm_setIntervalMining", 1)
+        result = world.owner().rotate("album", gone)
+    finally:
+        world.rpc("evm_setAutomine", True)
+    again = world.owner()
+    assert (result.resumed, result.album.epoch, again.album("album").epoch) == (True, 2, 2)
+    assert again.registry.album(scene.album.album_id).epoch == 2 and again.holds_epoch(again.album("album"), 2)
+    of_bob = [e for e in again.registry.events([GrantCreated], recipient=bob.wallet) if isinstance(e, GrantCreated)]
+    assert [again.registry.grant_state(e.grant_id).revoked for e in of_bob] == {
+        "nobody": [],
+        "who goes": [True],
+        "who stays": [False, False],
+    }[who]
+    scene.owner = again
+    assert again.capture(scene.seal_another(seed=3)).epoch == 2
+    following = again.rotate("album")
+    assert not following.resumed and following.album.epoch == 3
 
 
 def test_more_than_a_transaction_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
