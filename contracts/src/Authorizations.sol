@@ -18,19 +18,21 @@ abstract contract Authorizations is Layout {
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
     );
     bytes32 internal constant REGISTER_KEY =
-        keccak256("RegisterKey(uint8 suite,bytes publicKey,uint256 nonce,uint256 deadline)");
+        keccak256("RegisterKey(uint8 suite,bytes publicKey,address signer,uint256 nonce,uint256 deadline)");
     bytes32 internal constant SET_KEY_STATUS =
-        keccak256("SetKeyStatus(uint32 version,uint8 status,uint256 nonce,uint256 deadline)");
-    bytes32 internal constant PUBLISH_RECOVERY =
-        keccak256("PublishRecovery(uint32 version,bytes sealedKey,uint256 nonce,uint256 deadline)");
-    bytes32 internal constant REQUEST_ACCESS =
-        keccak256("RequestAccess(bytes32 grantId,bytes requestKey,uint256 nonce,uint256 deadline)");
+        keccak256("SetKeyStatus(uint32 version,uint8 status,address signer,uint256 nonce,uint256 deadline)");
+    bytes32 internal constant PUBLISH_RECOVERY = keccak256(
+        "PublishRecovery(uint32 version,bytes sealedKey,address signer,uint256 nonce,uint256 deadline)"
+    );
+    bytes32 internal constant REQUEST_ACCESS = keccak256(
+        "RequestAccess(bytes32 grantId,bytes requestKey,address signer,uint256 nonce,uint256 deadline)"
+    );
     bytes32 internal constant GRANT = keccak256(
         "Grant(bytes32 album,bytes32 salt,bytes32 scopeCommit,address recipient,uint32 keyVersion,uint40 expiry,"
-        "uint32 keeperSet,bytes payload,uint256 nonce,uint256 deadline)"
+        "uint32 keeperSet,bytes payload,address signer,uint256 nonce,uint256 deadline)"
     );
     bytes32 internal constant REVOKE =
-        keccak256("Revoke(bytes32 album,bytes32 salt,uint256 nonce,uint256 deadline)");
+        keccak256("Revoke(bytes32 album,bytes32 salt,address signer,uint256 nonce,uint256 deadline)");
 
     /// @inheritdoc IKeyRegistry
     bytes32 public immutable deploymentId;

@@ -31,6 +31,7 @@ abstract contract Grants is Albums, Authorizations {
                 params.expiry,
                 params.keeperSet,
                 keccak256(params.payload),
+                authorization.signer,
                 authorization.nonce,
                 authorization.deadline
             )
@@ -66,8 +67,11 @@ abstract contract Grants is Albums, Authorizations {
 
     /// @inheritdoc IKeyRegistry
     function revokeFor(Authorization calldata authorization, bytes32 albumId, bytes32 salt) external {
-        bytes32 structHash =
-            keccak256(abi.encode(REVOKE, albumId, salt, authorization.nonce, authorization.deadline));
+        bytes32 structHash = keccak256(
+            abi.encode(
+                REVOKE, albumId, salt, authorization.signer, authorization.nonce, authorization.deadline
+            )
+        );
         _ownAlbum(albumId, _authorize(authorization, structHash));
         _revoke(albumId, salt);
     }

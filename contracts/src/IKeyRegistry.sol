@@ -11,15 +11,16 @@ pragma solidity 0.8.37;
 ///
 ///        name "ffem-chain", version "1", chainId, verifyingContract, salt = `deploymentId()`
 ///
-///      and of one of these types, whose fields are the function's arguments and the authorization's nonce and deadline:
+///      and of one of these types, whose fields are the function's arguments and the authorization's signer, nonce and
+///      deadline (the signer, so that what a key signs for one of its wallets is of no use to another of them):
 ///
-///        RegisterKey(uint8 suite,bytes publicKey,uint256 nonce,uint256 deadline)
-///        SetKeyStatus(uint32 version,uint8 status,uint256 nonce,uint256 deadline)
-///        PublishRecovery(uint32 version,bytes sealedKey,uint256 nonce,uint256 deadline)
-///        RequestAccess(bytes32 grantId,bytes requestKey,uint256 nonce,uint256 deadline)
+///        RegisterKey(uint8 suite,bytes publicKey,address signer,uint256 nonce,uint256 deadline)
+///        SetKeyStatus(uint32 version,uint8 status,address signer,uint256 nonce,uint256 deadline)
+///        PublishRecovery(uint32 version,bytes sealedKey,address signer,uint256 nonce,uint256 deadline)
+///        RequestAccess(bytes32 grantId,bytes requestKey,address signer,uint256 nonce,uint256 deadline)
 ///        Grant(bytes32 album,bytes32 salt,bytes32 scopeCommit,address recipient,uint32 keyVersion,uint40 expiry,
-///              uint32 keeperSet,bytes payload,uint256 nonce,uint256 deadline)   (without white space)
-///        Revoke(bytes32 album,bytes32 salt,uint256 nonce,uint256 deadline)
+///              uint32 keeperSet,bytes payload,address signer,uint256 nonce,uint256 deadline)   (without white space)
+///        Revoke(bytes32 album,bytes32 salt,address signer,uint256 nonce,uint256 deadline)
 interface IKeyRegistry {
     /// @notice Life of an encryption key. It moves forward only.
     enum KeyStatus {

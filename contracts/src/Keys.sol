@@ -22,7 +22,14 @@ abstract contract Keys is Authorizations {
         returns (uint32 version)
     {
         bytes32 structHash = keccak256(
-            abi.encode(REGISTER_KEY, suite, keccak256(publicKey), authorization.nonce, authorization.deadline)
+            abi.encode(
+                REGISTER_KEY,
+                suite,
+                keccak256(publicKey),
+                authorization.signer,
+                authorization.nonce,
+                authorization.deadline
+            )
         );
         return _registerKey(_authorize(authorization, structHash), suite, publicKey);
     }
@@ -37,7 +44,14 @@ abstract contract Keys is Authorizations {
         external
     {
         bytes32 structHash = keccak256(
-            abi.encode(SET_KEY_STATUS, version, status, authorization.nonce, authorization.deadline)
+            abi.encode(
+                SET_KEY_STATUS,
+                version,
+                status,
+                authorization.signer,
+                authorization.nonce,
+                authorization.deadline
+            )
         );
         _setKeyStatus(_authorize(authorization, structHash), version, status);
     }
@@ -55,7 +69,12 @@ abstract contract Keys is Authorizations {
     ) external {
         bytes32 structHash = keccak256(
             abi.encode(
-                PUBLISH_RECOVERY, version, keccak256(sealedKey), authorization.nonce, authorization.deadline
+                PUBLISH_RECOVERY,
+                version,
+                keccak256(sealedKey),
+                authorization.signer,
+                authorization.nonce,
+                authorization.deadline
             )
         );
         _publishRecovery(_authorize(authorization, structHash), version, sealedKey);

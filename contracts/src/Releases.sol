@@ -22,7 +22,12 @@ abstract contract Releases is Authorizations {
     ) external returns (uint8 seq) {
         bytes32 structHash = keccak256(
             abi.encode(
-                REQUEST_ACCESS, grantId, keccak256(requestKey), authorization.nonce, authorization.deadline
+                REQUEST_ACCESS,
+                grantId,
+                keccak256(requestKey),
+                authorization.signer,
+                authorization.nonce,
+                authorization.deadline
             )
         );
         return _request(_authorize(authorization, structHash), grantId, requestKey);

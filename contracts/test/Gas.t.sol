@@ -202,7 +202,7 @@ contract GasTest is Signing {
 
     function _relay(string memory name, bytes memory direct, uint256 nonce) internal {
         uint256 deadline = 1_800_003_600;
-        bytes32 digest = digestOf(domain(), structOf(direct, nonce, deadline));
+        bytes32 digest = digestOf(domain(), structOf(owner, direct, nonce, deadline));
         bytes memory data =
             relayedCall(direct, IKeyRegistry.Authorization(owner, nonce, deadline, signed(SIGNER, digest)));
         vm.prank(keeper);

@@ -44,7 +44,7 @@ contract SignaturesTest is Signing {
         view
         returns (IKeyRegistry.Authorization memory)
     {
-        bytes memory signature = signed(KEY, digestOf(domain(), structOf(direct, nonce, deadline)));
+        bytes memory signature = signed(KEY, digestOf(domain(), structOf(signer, direct, nonce, deadline)));
         return IKeyRegistry.Authorization(signer, nonce, deadline, signature);
     }
 
@@ -214,7 +214,7 @@ contract SignaturesTest is Signing {
         key = bound(key, 1, SECP256K1_ORDER - 1);
         vm.assume(key != KEY);
         bytes memory direct = _direct(kind, "data");
-        bytes memory signature = signed(key, digestOf(domain(), structOf(direct, nonce, START)));
+        bytes memory signature = signed(key, digestOf(domain(), structOf(signer, direct, nonce, START)));
         _refusesSignature(direct, IKeyRegistry.Authorization(signer, nonce, START, signature));
     }
 
@@ -318,7 +318,7 @@ contract SignaturesTest is Signing {
         bytes32 mine = registry.deploymentId();
         vm.assume(place != address(registry) && deployment != mine);
         bytes memory direct = _direct(kind, "data");
-        bytes32 structHash = structOf(direct, 1, START);
+        bytes32 structHash = structOf(signer, direct, 1, START);
         bytes32[3] memory others = [
             domainOf(block.chainid, place, mine),
             domainOf(block.chainid, address(registry), deployment),
@@ -337,7 +337,8 @@ contract SignaturesTest is Signing {
     /// @dev The other solution (r, n - s) of the curve's equation, which is none of the signer's.
     function testFuzz_BadSignature_malleable(uint256 kind, uint256 nonce) public {
         bytes memory direct = _direct(kind, "data");
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(KEY, digestOf(domain(), structOf(direct, nonce, START)));
+        (uint8 v, bytes32 r, bytes32 s) =
+            vm.sign(KEY, digestOf(domain(), structOf(signer, direct, nonce, START)));
         bytes memory twin = abi.encodePacked(r, SECP256K1_ORDER - uint256(s), v == 27 ? uint8(28) : uint8(27));
         _refusesSignature(direct, IKeyRegistry.Authorization(signer, nonce, START, twin));
     }
@@ -355,7 +356,8 @@ contract SignaturesTest is Signing {
         right[64] = bytes1(v);
         a.signature = right;
         _refusesSignature(direct, a);
-        (uint8 parity, bytes32 r, bytes32 s) = vm.sign(KEY, digestOf(domain(), structOf(direct, 1, START)));
+        (uint8 parity, bytes32 r, bytes32 s) =
+            vm.sign(KEY, digestOf(domain(), structOf(signer, direct, 1, START)));
         a.signature = abi.encodePacked(r, uint256(s) | uint256(parity - 27) << 255);
         _refusesSignature(direct, a);
     }
@@ -381,7 +383,7 @@ contract SignaturesTest is Signing {
             [bytes32(IKeyRegistry.NotRecipient.selector), bytes32(IKeyRegistry.NotAlbumOwner.selector)];
         for (uint256 kind = 3; kind < KINDS; ++kind) {
             bytes memory direct = _direct(kind, "data");
-            bytes memory signature = signed(key, digestOf(domain(), structOf(direct, 1, START)));
+            bytes memory signature = signed(key, digestOf(domain(), structOf(who, direct, 1, START)));
             refuses(
                 relay,
                 relayedCall(direct, IKeyRegistry.Authorization(who, 1, START, signature)),
@@ -392,7 +394,7 @@ contract SignaturesTest is Signing {
         }
         for (uint256 kind = 1; kind < 3; ++kind) {
             bytes memory direct = _direct(kind, "data");
-            bytes memory signature = signed(key, digestOf(domain(), structOf(direct, 1, START)));
+            bytes memory signature = signed(key, digestOf(domain(), structOf(who, direct, 1, START)));
             refuses(
                 relay,
                 relayedCall(direct, IKeyRegistry.Authorization(who, 1, START, signature)),

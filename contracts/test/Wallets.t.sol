@@ -83,8 +83,8 @@ contract WalletsTest is Signing {
         return abi.encodeCall(IKeyRegistry.registerKey, (1, publicKey(1, "key")));
     }
 
-    function _digest(uint256 nonce) internal view returns (bytes32) {
-        return digestOf(domain(), structOf(_direct(), nonce, START));
+    function _digest(address who, uint256 nonce) internal view returns (bytes32) {
+        return digestOf(domain(), structOf(who, _direct(), nonce, START));
     }
 
     function _refusesSignature(address who, bytes memory signature, uint256 nonce) internal {
@@ -111,7 +111,7 @@ contract WalletsTest is Signing {
         calls[2] = abi.encodeCall(IKeyRegistry.requestAccess, (id, bytes("request key")));
         calls[3] = abi.encodeCall(IKeyRegistry.revoke, (album, "grant"));
         for (uint256 i = 0; i < calls.length; ++i) {
-            bytes32 digest = digestOf(domain(), structOf(calls[i], i, START));
+            bytes32 digest = digestOf(domain(), structOf(address(wallet), calls[i], i, START));
             IKeyRegistry.Authorization memory a =
                 IKeyRegistry.Authorization(address(wallet), i, START, signedByBoth(wallet, A, B, digest));
             logsOf(stranger, relayedCall(calls[i], a));
@@ -124,14 +124,14 @@ contract WalletsTest is Signing {
 
     function test_multisig_BadSignature() public {
         Multisig wallet = multisigOf(A, B);
-        bytes32 digest = _digest(1);
+        bytes32 digest = _digest(address(wallet), 1);
         bytes32 inner = wallet.bound(digest);
         // one, one twice, one and a stranger, both without the wallet's binding, both for another nonce, and none
         _refusesSignature(address(wallet), signed(A, inner), 1);
         _refusesSignature(address(wallet), bytes.concat(signed(A, inner), signed(A, inner)), 1);
         _refusesSignature(address(wallet), signedByBoth(wallet, A, C, digest), 1);
         _refusesSignature(address(wallet), bytes.concat(signed(A, digest), signed(B, digest)), 1);
-        _refusesSignature(address(wallet), signedByBoth(wallet, A, B, _digest(2)), 1);
+        _refusesSignature(address(wallet), signedByBoth(wallet, A, B, _digest(address(wallet), 2)), 1);
         _refusesSignature(address(wallet), "", 1);
         // another wallet of the same keys
         Multisig other = multisigOf(A, B);
@@ -142,12 +142,14 @@ contract WalletsTest is Signing {
     /// @dev A contract's signature is worth what the contract says now: not after an owner was replaced.
     function test_multisig_ownerReplaced() public {
         Multisig wallet = multisigOf(A, B);
-        bytes memory former = signedByBoth(wallet, A, B, _digest(1));
+        bytes memory former = signedByBoth(wallet, A, B, _digest(address(wallet), 1));
         bytes memory data = abi.encodeCall(Multisig.replaceOwner, (vm.addr(B), vm.addr(C)));
         bytes32 hash = keccak256(abi.encode(address(wallet), data));
         wallet.execute(address(wallet), data, signedByBoth(wallet, A, B, hash));
         _refusesSignature(address(wallet), former, 1);
-        logsOf(stranger, _register(address(wallet), signedByBoth(wallet, A, C, _digest(1)), 1));
+        logsOf(
+            stranger, _register(address(wallet), signedByBoth(wallet, A, C, _digest(address(wallet), 1)), 1)
+        );
     }
 
     /// @dev A contract can call by itself as well, and its album needs no signature then.
@@ -191,37 +193,53 @@ contract WalletsTest is Signing {
         key = bound(key, 1, SECP256K1_ORDER - 1);
         vm.assume(key != A && key != B && nonce < type(uint256).max);
         address who = _delegate(address(new Delegate(vm.addr(B))));
-        _refusesSignature(who, signed(key, _digest(nonce)), nonce);
-        logsOf(stranger, _register(who, signed(A, _digest(nonce)), nonce));
-        logsOf(stranger, _register(who, signed(B, _digest(nonce + 1)), nonce + 1));
+        _refusesSignature(who, signed(key, _digest(who, nonce)), nonce);
+        logsOf(stranger, _register(who, signed(A, _digest(who, nonce)), nonce));
+        logsOf(stranger, _register(who, signed(B, _digest(who, nonce + 1)), nonce + 1));
         checkEq(registry.activeKey(who, 1), 2, "active key");
         // the second key is none of the wallet's without the delegation
-        _refusesSignature(vm.addr(C), signed(B, _digest(5)), 5);
+        _refusesSignature(vm.addr(C), signed(B, _digest(vm.addr(C), 5)), 5);
     }
 
     /// @dev To a contract that knows no signatures, and to no contract at all: the key's own signature is what there is.
     function test_delegated_toOthers() public {
         address who = _delegate(address(new Odd(0)));
-        _refusesSignature(who, signed(B, _digest(1)), 1);
-        logsOf(stranger, _register(who, signed(A, _digest(1)), 1));
+        _refusesSignature(who, signed(B, _digest(who, 1)), 1);
+        logsOf(stranger, _register(who, signed(A, _digest(who, 1)), 1));
         who = _delegate(address(0xdead));
-        _refusesSignature(who, signed(B, _digest(2)), 2);
-        logsOf(stranger, _register(who, signed(A, _digest(2)), 2));
+        _refusesSignature(who, signed(B, _digest(who, 2)), 2);
+        logsOf(stranger, _register(who, signed(A, _digest(who, 2)), 2));
     }
 
     function testFuzz_delegated_malleable(uint256 nonce) public {
         address who = _delegate(address(new Delegate(vm.addr(B))));
         for (uint256 i = 0; i < 2; ++i) {
-            (uint8 v, bytes32 r, bytes32 s) = vm.sign(i == 0 ? A : B, _digest(nonce));
+            (uint8 v, bytes32 r, bytes32 s) = vm.sign(i == 0 ? A : B, _digest(who, nonce));
             bytes memory twin =
                 abi.encodePacked(r, SECP256K1_ORDER - uint256(s), v == 27 ? uint8(28) : uint8(27));
             _refusesSignature(who, twin, nonce);
         }
     }
 
+    /// @dev One key signs for a wallet that it shares, for another one, and has a wallet of its own: what it signs for one is
+    ///      of no use to the others. Else a member of a family's wallet gives the others its own by a signature.
+    function testFuzz_keyOfSeveralWallets(uint256 nonce) public {
+        address[3] memory wallets =
+            [_delegate(address(new Delegate(vm.addr(B)))), address(new Delegate(vm.addr(B))), vm.addr(B)];
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes memory signature = signed(B, _digest(wallets[i], nonce));
+            for (uint256 j = 0; j < 3; ++j) {
+                if (j != i) _refusesSignature(wallets[j], signature, nonce);
+            }
+        }
+        for (uint256 i = 0; i < 3; ++i) {
+            logsOf(stranger, _register(wallets[i], signed(B, _digest(wallets[i], nonce)), nonce));
+        }
+    }
+
     /// @dev A contract has no key: only what it answers counts, whoever's signature it is asked about.
     function test_contractsHaveNoKey() public {
         address who = address(new Odd(5));
-        _refusesSignature(who, signed(A, _digest(1)), 1);
+        _refusesSignature(who, signed(A, _digest(who, 1)), 1);
     }
 }

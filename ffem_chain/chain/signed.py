@@ -1,7 +1,8 @@
 """Signed calls: what a wallet wants of a registry, signed as EIP-712 typed data, for anybody to send.
 
-The domain binds a call to one deployment (chain id, address, deployment id as salt), the nonce lets it happen once, the
-deadline ends it. A call without a signature is the same object with `signature` empty: what a wallet elsewhere signs.
+The domain binds a call to one deployment (chain id, address, deployment id as salt), the signer to one of the wallets
+that a key may sign for; the nonce lets it happen once, the deadline ends it. A call without a signature is the same
+object with `signature` empty: what a wallet elsewhere signs.
 Wire form and limits: docs/RELAY.md.
 """
 
@@ -32,13 +33,13 @@ _DOMAIN = (
     ("verifyingContract", "address"),
     ("salt", "bytes32"),
 )
-_TAIL = (("nonce", "uint256"), ("deadline", "uint256"))
+_TAIL = (("signer", "address"), ("nonce", "uint256"), ("deadline", "uint256"))
 
 
 @dataclass(frozen=True)
 class Kind:
     """A call that can be signed: its EIP-712 type, the function that the wallet itself would call, and the fields of
-    the type before `nonce` and `deadline`. `struct`: the function takes the fields as one struct."""
+    the type before `signer`, `nonce` and `deadline`. `struct`: the function takes the fields as one struct."""
 
     name: str
     function: str
@@ -141,7 +142,7 @@ class Call:
                 "verifyingContract": self.domain.registry,
                 "salt": salt,
             },
-            "message": dict(zip(names, (*values, self.nonce, self.deadline), strict=True)),
+            "message": dict(zip(names, (*values, self.signer, self.nonce, self.deadline), strict=True)),
         }
 
     def arguments(self) -> tuple[Any, ...]:

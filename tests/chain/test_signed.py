@@ -149,9 +149,9 @@ def typed_digest(call: Call) -> bytes:
         ["string", "string", "uint256", "address", "bytes32"],
         [b"ffem-chain", b"1", call.domain.chain_id, call.domain.registry, call.domain.deployment],
     )
-    fields = (*call.kind.fields, ("nonce", "uint256"), ("deadline", "uint256"))
+    fields = (*call.kind.fields, ("signer", "address"), ("nonce", "uint256"), ("deadline", "uint256"))
     text = f"{call.kind.name}({','.join(f'{abi_type} {name}' for name, abi_type in fields)})"
-    struct = hashed(text, [abi_type for _, abi_type in fields], [*call.values, call.nonce, call.deadline])
+    struct = hashed(text, [abi_type for _, abi_type in fields], [*call.values, call.signer, call.nonce, call.deadline])
     return keccak(b"\x19\x01" + domain + struct)
 
 

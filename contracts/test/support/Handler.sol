@@ -378,7 +378,7 @@ contract Handler is Signing {
         (uint256 nonce, uint256 signedNonce) = (_nonce(seed), _nonce(seed));
         if (_oneIn(16, seed, "another nonce")) signedNonce = ~nonce;
         bytes memory signature =
-            _signatureOf(index, digestOf(domain(), structOf(direct, signedNonce, deadline)));
+            _signatureOf(index, digestOf(domain(), structOf(named, direct, signedNonce, deadline)));
         bytes memory data = relayedCall(direct, IKeyRegistry.Authorization(named, nonce, deadline, signature));
         // a signature for other bytes is by nobody
         address signer = signedNonce == nonce ? _actors[index] : address(0);

@@ -12,16 +12,17 @@ abstract contract Signing is World {
         0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
 
     string internal constant REGISTER_KEY =
-        "RegisterKey(uint8 suite,bytes publicKey,uint256 nonce,uint256 deadline)";
+        "RegisterKey(uint8 suite,bytes publicKey,address signer,uint256 nonce,uint256 deadline)";
     string internal constant SET_KEY_STATUS =
-        "SetKeyStatus(uint32 version,uint8 status,uint256 nonce,uint256 deadline)";
+        "SetKeyStatus(uint32 version,uint8 status,address signer,uint256 nonce,uint256 deadline)";
     string internal constant PUBLISH_RECOVERY =
-        "PublishRecovery(uint32 version,bytes sealedKey,uint256 nonce,uint256 deadline)";
+        "PublishRecovery(uint32 version,bytes sealedKey,address signer,uint256 nonce,uint256 deadline)";
     string internal constant REQUEST_ACCESS =
-        "RequestAccess(bytes32 grantId,bytes requestKey,uint256 nonce,uint256 deadline)";
+        "RequestAccess(bytes32 grantId,bytes requestKey,address signer,uint256 nonce,uint256 deadline)";
     string internal constant GRANT =
-        "Grant(bytes32 album,bytes32 salt,bytes32 scopeCommit,address recipient,uint32 keyVersion,uint40 expiry,uint32 keeperSet,bytes payload,uint256 nonce,uint256 deadline)";
-    string internal constant REVOKE = "Revoke(bytes32 album,bytes32 salt,uint256 nonce,uint256 deadline)";
+        "Grant(bytes32 album,bytes32 salt,bytes32 scopeCommit,address recipient,uint32 keyVersion,uint40 expiry,uint32 keeperSet,bytes payload,address signer,uint256 nonce,uint256 deadline)";
+    string internal constant REVOKE =
+        "Revoke(bytes32 album,bytes32 salt,address signer,uint256 nonce,uint256 deadline)";
     string internal constant DOMAIN =
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)";
 
@@ -41,32 +42,38 @@ abstract contract Signing is World {
         return keccak256(abi.encodePacked(hex"1901", domain_, structHash));
     }
 
-    /// @dev What is signed for a call, beside the domain.
-    function structOf(bytes memory direct, uint256 nonce, uint256 deadline) internal pure returns (bytes32) {
+    /// @dev What is signed for a call of `who`, beside the domain.
+    function structOf(address who, bytes memory direct, uint256 nonce, uint256 deadline)
+        internal
+        pure
+        returns (bytes32)
+    {
         (bytes4 name, bytes memory values) = _split(direct);
         if (name == IKeyRegistry.registerKey.selector) {
             (uint8 suite, bytes memory publicKey_) = abi.decode(values, (uint8, bytes));
-            return keccak256(abi.encode(_type(REGISTER_KEY), suite, keccak256(publicKey_), nonce, deadline));
+            return
+                keccak256(abi.encode(_type(REGISTER_KEY), suite, keccak256(publicKey_), who, nonce, deadline));
         }
         if (name == IKeyRegistry.setKeyStatus.selector) {
             (uint32 version, uint8 status) = abi.decode(values, (uint32, uint8));
-            return keccak256(abi.encode(_type(SET_KEY_STATUS), version, status, nonce, deadline));
+            return keccak256(abi.encode(_type(SET_KEY_STATUS), version, status, who, nonce, deadline));
         }
         if (name == IKeyRegistry.publishRecovery.selector) {
             (uint32 version, bytes memory key) = abi.decode(values, (uint32, bytes));
-            return keccak256(abi.encode(_type(PUBLISH_RECOVERY), version, keccak256(key), nonce, deadline));
+            return
+                keccak256(abi.encode(_type(PUBLISH_RECOVERY), version, keccak256(key), who, nonce, deadline));
         }
         if (name == IKeyRegistry.requestAccess.selector) {
             (bytes32 id, bytes memory key) = abi.decode(values, (bytes32, bytes));
-            return keccak256(abi.encode(_type(REQUEST_ACCESS), id, keccak256(key), nonce, deadline));
+            return keccak256(abi.encode(_type(REQUEST_ACCESS), id, keccak256(key), who, nonce, deadline));
         }
-        if (name == IKeyRegistry.grant.selector) return _grantStruct(values, nonce, deadline);
+        if (name == IKeyRegistry.grant.selector) return _grantStruct(who, values, nonce, deadline);
         check(name == IKeyRegistry.revoke.selector, "a call that cannot be signed");
         (bytes32 album, bytes32 salt) = abi.decode(values, (bytes32, bytes32));
-        return keccak256(abi.encode(_type(REVOKE), album, salt, nonce, deadline));
+        return keccak256(abi.encode(_type(REVOKE), album, salt, who, nonce, deadline));
     }
 
-    function _grantStruct(bytes memory values, uint256 nonce, uint256 deadline)
+    function _grantStruct(address who, bytes memory values, uint256 nonce, uint256 deadline)
         private
         pure
         returns (bytes32)
@@ -75,7 +82,7 @@ abstract contract Signing is World {
         return keccak256(
             bytes.concat(
                 abi.encode(_type(GRANT), p.album, p.salt, p.scopeCommit, p.recipient, p.keyVersion),
-                abi.encode(p.expiry, p.keeperSet, keccak256(p.payload), nonce, deadline)
+                abi.encode(p.expiry, p.keeperSet, keccak256(p.payload), who, nonce, deadline)
             )
         );
     }
