@@ -155,7 +155,11 @@ class Relay:
         try:
             sent = sender.submit(draft, lambda tx: self.state.sent(call.digest, tx))
         except ChainUnavailable:
-            raise  # it may have arrived all the same: what was set aside stays so, until `resume` or the next try
+            # Where a form of it was signed it may have arrived all the same: what was set aside stays so, until `resume`
+            # or the next try. Before that nothing was sent.
+            if self._entry(call).state == "reserved":
+                self.state.forget(call.digest)
+            raise
         except FfemError as error:
             self.state.settle(call.digest, "failed", 0, error.message)
             raise

@@ -18,7 +18,7 @@ from ffem_devnet.anvil import Anvil
 from ffem_node import relaystate
 from ffem_node.relay import Relay
 from ffem_node.relaystate import DAY, HOUR, Entry, Limits, RelayState
-from tests.support.rpc_proxy import RpcProxy, result
+from tests.support.rpc_proxy import RpcProxy, error, result
 
 from .relaying import ETHER, LIMITS, Family
 
@@ -204,6 +204,27 @@ def test_a_crash_is_made_up_for(family: Family) -> None:
     with family.relay() as relay:
         settled = relay.state.known(call.digest)
         assert settled is not None and settled.state == "mined" and settled.tx == sent.tx
+
+
+def test_an_outage_before_anything_was_sent_is_made_up_for(family: Family) -> None:
+    """The chain goes away between the books and the signature: nothing is set aside, and the next try sends it."""
+    call = family.request_call(family.grant_to_bob())
+    state = RelayState(family.folder / "relay.sqlite", family.registry.deployment_id)
+    gone = True
+
+    def hook(question: dict[str, Any], ask: Any) -> Any:
+        return error(question, "down") if gone and question["method"] == "eth_getTransactionCount" else ask()
+
+    with RpcProxy(family.url, hook) as proxy:
+        relay = Relay(Registry(proxy.url, family.address, account=family.owner), state, [family.album], LIMITS)
+        with pytest.raises(ChainUnavailable):
+            relay.submit(call)
+        assert state.known(call.digest) is None and state.spent(int(time.time())) == 0
+        gone = False
+        assert relay.submit(call).tx is not None
+        relay.close()
+    assert family.registry.nonce_used(call.signer, call.nonce)
+    state.close()
 
 
 def test_what_the_chain_lost_stays_counted_and_can_be_sent_again(family: Family) -> None:
