@@ -133,6 +133,15 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     return "--json" in (before[: before.index("--")] if "--" in before else before)
 
 
+def _usage_hint(error: TyperException) -> str:
+    """Whose help says more; of a setting that was typed behind the command's name: where it goes."""
+    called: str = getattr(getattr(error, "ctx", None), "command_path", "ffem")
+    option = str(getattr(error, "option_name", ""))
+    if option.removeprefix("--").replace("-", "_") in (*BY_NAME, "sign_only"):
+        return f"before the command: ffem {option} ...{called.removeprefix('ffem')}"
+    return f"{called} --help"
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line; the exit status. All errors that users can solve end here."""
     as_json = _wants_json(arguments)
@@ -153,7 +162,7 @@ def run(arguments: Sequence[str]) -> int:
         return fail(error.message, error.hint, error.exit_status)
     except TyperException as error:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        return fail(message or "a command is missing", "ffem --help", USAGE)
+        return fail(message or "a command is missing", _usage_hint(error), USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", "what was begun can be called again: it goes on where it stopped", INTERRUPTED)
     except SystemExit as error:

@@ -78,8 +78,23 @@ def test_no_command_is_a_usage_error_and_a_version_is_not(cli: Cli) -> None:
     unknown = cli.process("xyzzy")
     assert (unknown.status, unknown.out) == (2, "")
     assert unknown.err == "error: No such command 'xyzzy'.\nhint: ffem --help\n"
+    assert cli.process("devnet", "xyzzy").err == "error: No such command 'xyzzy'.\nhint: ffem devnet --help\n"
     as_json = cli("frobnicate", "--json")
     assert as_json.status == 2 and as_json.error["exit_status"] == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (["init", "--rpc-url", "http://127.0.0.1:1"], "before the command: ffem --rpc-url ... init"),
+        (["key", "register", "--sign-only", "f"], "before the command: ffem --sign-only ... key register"),
+        (["key", "register", "--frob"], "ffem key register --help"),
+        (["open", "abcdef"], "ffem open --help"),
+    ],
+)
+def test_a_usage_error_says_where_to_look(cli: Cli, line: list[str], hint: str) -> None:
+    done = cli(*line, "--json")
+    assert (done.status, done.error["hint"]) == (2, hint)
 
 
 @pytest.mark.parametrize(
