@@ -91,10 +91,11 @@ def capture_on_chain(session: Session, text: str, album: str | None = None) -> R
 
 def granted_capture(session: Session, recipient: Recipient, text: str, album: str | None = None) -> Registration:
     """Like `capture_on_chain`; of several albums the one in which this wallet has a grant is meant."""
-    from ffem_chain.chain.types import GrantStatus
+    from ffem_chain.chain.events import GrantCreated
 
     def granting(several: Sequence[Place]) -> list[Place]:
-        granted = {one.album for one in recipient.grants() if one.status is not GrantStatus.NONE}
+        events = recipient.registry.events([GrantCreated], recipient=recipient.wallet)
+        granted = {one.album for one in events if isinstance(one, GrantCreated)}
         return [place for place in several if place[0] in granted]
 
     return _find(session, text, album, lambda name: _granting(recipient, name), granting)
@@ -119,11 +120,12 @@ def _find(
         if not places:
             created = registry.events([AlbumCreated])
             searched = [one.album for one in created if isinstance(one, AlbumCreated) and wanted.means(one.album)]
-    elif not places:
+    elif not choose(places):  # also where a stranger has registered it in an album of theirs
         searched = list(dict.fromkeys(albums(name)))
     for one in searched:
-        places += [(one, uid) for uid in finder.search(one, name.means)]
-        if places and album is None:
+        found_there = [(one, uid) for uid in finder.search(one, name.means)]
+        places += found_there
+        if found_there and album is None:
             break
     if not places:
         where = f"registered in album {album}" if album else "registered on this deployment"

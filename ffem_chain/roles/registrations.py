@@ -82,17 +82,27 @@ class Registrations:
         return found
 
     def find_anywhere(self, uid: bytes, albums: Sequence[bytes] = ()) -> Registration:
-        """The registration of a capture whose album is not known: by itself in any album, else in the batches of
-        `albums`, in this order. Raises like `find`, and Refused where it is by itself in several albums."""
+        """The registration of a capture whose album is not known: by itself in one of `albums`, else in the batches of
+        these, in this order, else by itself in any album.
+
+        Anybody may register a uid in an album of theirs: that hides nothing of `albums`. Raises like `find`, and
+        Refused where it is by itself in several albums.
+        """
         alone = {
             e.album for e in self.registry.events([CaptureRegistered], uid=uid) if isinstance(e, CaptureRegistered)
         }
-        if len(alone) > 1:
-            raise Refused(f"capture {uid.hex()[:_SHOWN]} is registered in {len(alone)} albums", "name the album")
-        for album in alone or dict.fromkeys(albums):
-            found = self._find(album, uid)
-            if found is not None:
-                return found
+        known = dict.fromkeys(albums)
+        places = [album for album in known if album in alone]
+        if not places:
+            for album in known:
+                found = self._find(album, uid)
+                if found is not None:
+                    return found
+            places = list(alone)
+        if len(places) > 1:
+            raise Refused(f"capture {uid.hex()[:_SHOWN]} is registered in {len(places)} albums", "name the album")
+        for album in places:
+            return self.find(album, uid)
         raise self.missing(f"no capture {uid.hex()[:_SHOWN]} is registered on this deployment", albums)
 
     def search(self, album: bytes, means: Callable[[bytes, bytes], bool]) -> list[bytes]:

@@ -155,8 +155,8 @@ class Relay:
         try:
             sent = sender.submit(draft, lambda tx: self.state.sent(call.digest, tx))
         except ChainUnavailable:
-            # Where a form of it was signed it may have arrived all the same: what was set aside stays so, until `resume`
-            # or the next try. Before that nothing was sent.
+            # Once it was signed it may have arrived all the same: what was set aside stays so, until `resume` or the
+            # next try. Before that nothing was sent.
             if self._entry(call).state == "reserved":
                 self.state.forget(call.digest)
             raise

@@ -153,3 +153,16 @@ def test_without_an_album_the_given_ones_are_searched(world: World, lies: Lies) 
     found = finder.find(lies.album, uid)
     assert finder.search(lies.album, lambda _, digest: digest == found.digest) == [uid]
     assert lies.store.has(cid_of_digest(found.digest))
+
+
+def test_a_strangers_registration_hides_no_batch(world: World, lies: Lies) -> None:
+    """Uids are public: whoever registers one by itself in an album of theirs changes nothing for who names an album."""
+    lies.honest_batch()
+    uid, theirs = lies.honest[2], world.owner(7).create_album("theirs").album_id
+    world.registry(7).register_capture(theirs, uid, bytes([1]) * 32, bytes([2]) * 32, 1, 7)
+    assert lies.finder().find_anywhere(uid, [lies.album]).album == lies.album
+    world.registry(7).register_capture(theirs, lies.scene.uid, bytes([1]) * 32, bytes([2]) * 32, 1, 7)
+    assert lies.finder().find_anywhere(lies.scene.uid, [lies.album]).album == lies.album
+    assert lies.finder().find_anywhere(uid).album == theirs
+    with pytest.raises(Refused, match="registered in 2 albums"):
+        lies.finder().find_anywhere(lies.scene.uid)

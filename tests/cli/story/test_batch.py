@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from ffem_chain.chain.events import CapturesRegistered
 from ffem_chain.chain.registry import Registry
+from ffem_chain.chain.types import album_id
 from ffem_chain.stores.local import LocalStore
 from ffem_node import seal as sealing
 
@@ -69,6 +71,11 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
     assert f"registered  in block {shown['block']}, in batch {batch['root']}" in text
 
     world.grant(uid, "bob")
+    # A stranger's registration of the same uid, by itself in an album of theirs, does not come before the batch.
+    stranger, salt = world.chain("stranger"), secrets.token_bytes(32)
+    stranger.create_album(salt, secrets.token_bytes(32), [world.address("stranger")], 1)
+    theirs = album_id(world.address("stranger"), salt)
+    stranger.register_capture(theirs, bytes.fromhex(uid), secrets.token_bytes(32), secrets.token_bytes(32), 1, 7)
     world.fails("bob", 10, "no answer from", "open", uid[:10], "-o", tmp_path / "early.png", "--wait", 0)
     world.ok("keeper", "keeper", "run", "--once")
     world.ok("bob", "open", uid[:10], "-o", tmp_path / "opened.png")
