@@ -102,6 +102,8 @@ class Rpc:
         self.provider = _Provider(url, request_kwargs={"timeout": timeout}, exception_retry_configuration=retry)
         self.w3 = Web3(self.provider)
         self.w3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+        # It asks for the chain id twice with every eth_call, two of three requests; the sender compares that itself.
+        self.w3.middleware_onion.remove("validation")
 
     @contextmanager
     def guard(self, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:

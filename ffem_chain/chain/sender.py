@@ -108,13 +108,13 @@ class Sender:
         """Try the call on the chain's present state: its gas and fees. Raises like `send`; nothing is sent."""
         if self._rpc.chain_id != self._chain:
             raise ChainUnavailable(f"{self._rpc.name} answers for another chain than before", "check the RPC URL")
-        call: TxParams = {"from": self._account.address, "data": data, "value": 0, "chainId": self._chain}  # type: ignore[typeddict-item]
+        call: TxParams = {"from": self._account.address, "data": data, "value": 0}  # type: ignore[typeddict-item]
         if to is not None:
             call["to"] = to
         with self._explained():
             needed = self._rpc.w3.eth.estimate_gas(call)
         # What others do until it is mined may add an event or a first write.
-        return Draft({**call, "gas": needed + needed // 4 + 10_000, **self._rpc.fees()})
+        return Draft({**call, "chainId": self._chain, "gas": needed + needed // 4 + 10_000, **self._rpc.fees()})
 
     def submit(self, draft: Draft, announce: Callable[[bytes], None] = _nobody) -> Sent:
         """Sign with the next nonce and send; see `Sent` for `announce`. Raises like `send`."""
@@ -240,7 +240,7 @@ class Sender:
 
     def _reason(self, draft: Draft, receipt: TxReceipt) -> Refused:
         """Why a mined transaction reverted: the same call on the state before its block, or as it is now."""
-        call = dict(draft.fields)
+        call = {name: value for name, value in draft.fields.items() if name != "chainId"}
         for block in (receipt["blockNumber"] - 1, receipt["blockNumber"]):
             try:
                 self._rpc.ask(lambda w3, at=block: w3.eth.call(call, at))  # type: ignore[misc]

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from eth_utils import keccak
+from eth_abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_utils import keccak, to_checksum_address
+from eth_utils.abi import collapse_if_tuple, function_abi_to_4byte_selector
+from web3.exceptions import BadFunctionCallOutput
+from web3.types import TxParams
 
 from ffem_chain.chain.abi import decode_data
 from ffem_chain.chain.artifact import artifact
@@ -29,6 +34,28 @@ _Status = TypeVar("_Status", KeyStatus, GrantStatus)
 
 
 @cache
+def _functions() -> dict[str, tuple[bytes, tuple[str, ...], tuple[str, ...]]]:
+    """Selector and ABI types of what each function takes and gives, by name. web3 finds these anew for each call, which
+    takes more of this process's time than the call."""
+    return {
+        entry["name"]: (
+            function_abi_to_4byte_selector(entry),  # type: ignore[arg-type]
+            tuple(collapse_if_tuple(one) for one in entry["inputs"]),
+            tuple(collapse_if_tuple(one) for one in entry["outputs"]),
+        )
+        for entry in artifact().abi
+        if entry["type"] == "function"
+    }
+
+
+def _checksummed(value: Any) -> Any:
+    """A decoded value with addresses, the only text that the registry's functions give, in their checksummed form."""
+    if isinstance(value, str):
+        return to_checksum_address(value)
+    return tuple(_checksummed(one) for one in value) if isinstance(value, (tuple, list)) else value
+
+
+@cache
 def _grant_types() -> tuple[str, ...]:
     """ABI types of what `grantState` answers: one struct, all static."""
     (entry,) = (one for one in artifact().abi if one.get("name") == "grantState")
@@ -39,8 +66,16 @@ class Views(Connection):
     """Questions to a registry. `block` is a number or a name of a block, as JSON-RPC takes it."""
 
     def _view(self, name: str, *values: Any, block: int | str = "latest") -> Any:
-        function = self._contract.get_function_by_name(name)(*values)
-        return self.rpc.ask(lambda _: function.call(block_identifier=block))
+        """The answer to a function of the contract: its one value, or a list of several."""
+        selector, takes, gives = _functions()[name]
+        call: TxParams = {"to": self.address, "data": selector + encode(takes, values)}
+        answer = self.rpc.ask(lambda w3: w3.eth.call(call, block))  # type: ignore[arg-type]
+        with self.rpc.guard():
+            try:
+                found = [_checksummed(value) for value in decode(gives, answer)]
+            except DecodingError:
+                raise BadFunctionCallOutput from None
+        return found[0] if len(found) == 1 else found
 
     def _status(self, kind: type[_Status], number: int) -> _Status:
         """A status of the contract's. ChainUnavailable for a number that it cannot give."""

@@ -31,6 +31,10 @@ _KINDS: list[type[Event]] = [
 ]
 # The state and the logs are read by two calls; a block may come in between.
 _ATTEMPTS = 4
+# Heads of the grants of batches, by deployment, block and number: whoever looks at each grant of a batch of hundreds
+# would read them all each time. They need no trust: what they lead to is compared with the contract's storage.
+_BATCHES_KEPT = 64
+_batches: dict[tuple[bytes, bytes, int], list[bytes]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,19 +137,32 @@ def chain_head(created: GrantCreated, commits: Sequence[ReleaseCommitted], genes
     return head
 
 
-def _genesis(registry: Registry, created: GrantCreated, batch: int) -> bytes:
+def _genesis(registry: Registry, created: GrantCreated, batch: int, anew: bool) -> bytes:
     """Head of a grant before any commit: of a batch, from the logs of all its grants. Empty where they are not all
-    there, or do not name this grant."""
+    there, or do not name this grant as it is. `anew`: read the batch, even if it was read before."""
+    own = own_head(created)
     if not batch:
-        return own_head(created)
-    album, block = created.album, created.block
+        return own
+    heads = _heads_of(registry, created, batch, anew)
+    return batch_head(heads) if own in heads else b""
+
+
+def _heads_of(registry: Registry, created: GrantCreated, batch: int, anew: bool) -> list[bytes]:
+    """Heads of all grants of a batch, in order; empty where the logs are not all there."""
+    album, block, place = created.album, created.block, (registry.deployment_id, created.block_hash, batch)
+    kept = None if anew else _batches.get(place)
+    if kept is not None:
+        return kept
     batched = registry.events([GrantsBatched], album=album, batch=batch, from_block=block, to_block=block)
     beside = registry.events([GrantCreated], album=album, from_block=block, to_block=block)
     members = next((e.grant_ids for e in batched if isinstance(e, GrantsBatched)), ())
     logged = {e.grant_id: e for e in beside if isinstance(e, GrantCreated)}
-    if created.grant_id not in members or any(member not in logged for member in members):
-        return b""
-    return batch_head([own_head(logged[member]) for member in members])
+    if any(member not in logged for member in members):
+        return []
+    while len(_batches) >= _BATCHES_KEPT:
+        _batches.pop(next(iter(_batches)), None)
+    _batches[place] = heads = [own_head(logged[member]) for member in members]
+    return heads
 
 
 def read_ledger(registry: Registry, grant: bytes) -> Ledger:
@@ -154,14 +171,14 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
     Raises Refused where there is no such grant, Tampered where the RPC's logs do not match the contract's
     state.
     """
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         events = registry.events(_KINDS, grant=grant)
         state = registry.grant_state(grant)
         if state.status is GrantStatus.NONE:
             raise Refused(f"there is no grant {grant.hex()} on this deployment")
         created = next((e for e in events if isinstance(e, GrantCreated)), None)
         logs = GrantLogs.of(events)
-        genesis = b"" if created is None else _genesis(registry, created, state.batch)
+        genesis = b"" if created is None else _genesis(registry, created, state.batch, attempt > 0)
         if created is None or not genesis or chain_head(created, logs.commits, genesis) != state.head:
             continue
         if max(logs.requests, default=0) != state.seq:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,3 +44,50 @@ def test_what_the_hash_chain_does_not_cover_is_checked_against_the_storage(
     with lying(world.url, edit) as url, pytest.raises(Tampered, match="do not match the contract's state"):
         read_ledger(Registry(url, world.address), record.grant_id)
     assert read_ledger(world.registry(4), record.grant_id).created.recipient == bob.wallet
+
+
+def test_a_grant_of_a_batch_is_the_one_that_the_batch_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that answers one question with an altered payload and the other with all that the head covers."""
+    scene = album_with(world)
+    people = [world.recipient(index) for index in (4, 5)]
+    for one in people:
+        one.register_key()
+    record, _ = scene.owner.grant_many(scene.uid, 0, [one.wallet for one in people])
+    registry = world.registry(4)
+    honest = registry.events
+
+    def altered(*args: Any, **filters: Any) -> list[Event]:
+        found = honest(*args, **filters)
+        if "grant" not in filters:
+            return found
+        return [replace(e, payload=bytes(len(e.payload))) if isinstance(e, GrantCreated) else e for e in found]
+
+    monkeypatch.setattr(registry, "events", altered)
+    with pytest.raises(Tampered, match="do not match the contract's state"):
+        read_ledger(registry, record.grant_id)
+
+
+def test_logs_of_a_batch_that_were_incomplete_once_are_read_again(world: World) -> None:
+    """Grants of a batch are remembered by their heads, never instead of looking again."""
+    scene = album_with(world)
+    people = [world.recipient(index) for index in (4, 5)]
+    for one in people:
+        one.register_key()
+    records = scene.owner.grant_many(scene.uid, 0, [one.wallet for one in people])
+    other = records[1].grant_id
+    with lying(world.url, told_payload(other)) as url, pytest.raises(Tampered, match="do not match"):
+        read_ledger(Registry(url, world.address), records[0].grant_id)
+    for record in records * 2:
+        assert read_ledger(world.registry(4), record.grant_id).created.recipient == record.recipient
+
+
+def told_payload(grant: bytes) -> Edit:
+    """The node tells another payload of one grant."""
+
+    def change(log: dict[str, Any], event: Event) -> dict[str, Any]:
+        if not isinstance(event, GrantCreated) or event.grant_id != grant:
+            return log
+        payload = event.payload.hex()
+        return {**log, "data": log["data"].replace(payload, "00" * len(event.payload))}
+
+    return on_logs(change)
