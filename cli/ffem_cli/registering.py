@@ -78,7 +78,8 @@ def register_together(
             progress("looking whether the store has every capture", number)
             held += [record] if session.store().has(record.cid) else []
         text = f"registering {count(len(held), 'capture')} at once"
-        progress(text, len(left))
+        if held:
+            progress(text, len(left))
         made = register_batches(owner, session.store(), held, lambda done: progress(text, len(left) + done))
     _say_what_is_missing(session, [record for record in left if record not in held])
     if not held and not mined:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ffem_chain.chain.signed import MAX_BYTES, Call
-from ffem_chain.errors import InputError
+from ffem_chain.errors import FormatError, InputError
 from ffem_chain.keys.files import read_file, write_private
 from ffem_cli.output import Answer, count, instant, moment
 
@@ -58,6 +58,8 @@ def read_calls(path: Path) -> list[Call]:
     """The calls in a file, which a stranger may have written. Raises InputError, FormatError."""
     lines = read_file(path, "file of signed calls", MOST_CALLS * MAX_BYTES).split(b"\n")
     found = [line for line in lines if line.strip()]
+    if not all(line.startswith(b"{") for line in found):
+        raise FormatError(f"{path.name} is no file of signed calls", "make one: ffem --sign-only FILE COMMAND")
     if not 1 <= len(found) <= MOST_CALLS:
         raise InputError(f"{path.name} holds {len(found)} calls, not 1 to {MOST_CALLS}")
     return [Call.from_json(line) for line in found]

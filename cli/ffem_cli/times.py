@@ -10,6 +10,7 @@ from ffem_chain.errors import InputError
 _DURATION = re.compile(r"([0-9]{1,9})\s?(s|min|h|d|w|y)( ago)?")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
 _HINT = "a duration (90min, 12h, 30d, 2w, 1y), a date (2026-12-31) or a time (2026-12-31T18:00+01:00)"
+_RANGE_HINT = f"now, 12h ago, {_HINT}"
 # The registry keeps 40 bits of seconds; this is nearer, and still later than anybody means.
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,14 +43,14 @@ def parse_slots(begin: str | None, end: str | None, now: datetime | None = None)
     first = 0 if begin is None else int(_any_moment(begin, now).timestamp()) // SLOT_SECONDS
     last = LAST_SLOT if end is None else -int(-_any_moment(end, now).timestamp() // SLOT_SECONDS) - 1
     if first > last:
-        raise InputError(f"{end!r} is not after {begin!r}" if begin else f"nothing is before {end!r}", _HINT)
+        raise InputError(f"{end!r} is not after {begin!r}" if begin else f"nothing is before {end!r}", _RANGE_HINT)
     return first, last
 
 
 def _any_moment(text: str, now: datetime) -> datetime:
     moment = now if text.strip() == "now" else _moment(text.strip(), now)
     if moment is None or not _EARLIEST <= moment < _LATEST:
-        raise InputError(f"{text[:40]!r} is no time", f"now, 12h ago, {_HINT}")
+        raise InputError(f"{text[:40]!r} is no time", _RANGE_HINT)
     return moment
 
 

@@ -115,7 +115,10 @@ class RecoverableRing:
         registered = self._registry.events([KeyRegistered], wallet=self.wallet)
         copies = self._registry.events([RecoveryPublished], wallet=self.wallet)
         if not registered:
-            raise InputError(f"{self.wallet} has registered no encryption key on this deployment")
+            raise InputError(
+                f"{self.wallet} has registered no encryption key on this deployment",
+                "a code gives back the keys of its own wallet: import or restore that first",
+            )
         held = self._section(self._vault.read())["versions"]
         found: dict[int, dict[str, Any]] = {}
         notes: dict[str, dict[str, bytes]] = {}

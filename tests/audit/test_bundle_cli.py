@@ -121,7 +121,7 @@ def test_what_fails(crowd: Crowd, ffem: Cli, tmp_path: Path, story: Story) -> No
         ((bundle, "--block-hash", "12"), 3, "no hash of a block"),
         ((other, *trusted), 6, "report.txt: line"),
         ((tmp_path / "none", *trusted), 3, "no bundle"),
-        ((Path(__file__), *trusted), 4, "damaged or of another program"),
+        ((Path(__file__), *trusted), 4, "no bundle of ffem audit export"),
         ((bundle, *trusted, "--recipient", "0x12"), 3, "not a wallet address"),
     ):
         done = ffem("audit", "verify", "--offline", *words)

@@ -50,6 +50,8 @@ def test_a_keystore_of_another_program_is_imported(cli: Cli, tmp_path: Path, mon
     file = tmp_path / "theirs.json"
     file.write_text(json.dumps(Account.encrypt(account.key, "theirs", kdf="pbkdf2", iterations=10)))
     monkeypatch.setenv("FFEM_KEYSTORE_PASSPHRASE", "not theirs")
+    as_name = cli("wallet", "import", file)
+    assert as_name.status == 3 and "hint: ffem wallet import NAME --keystore FILE" in as_name.err
     refused = cli("wallet", "import", "alice", "--keystore", file)
     assert refused.status == 5 and "the passphrase does not open this wallet" in refused.err
     assert cli.files() == {}

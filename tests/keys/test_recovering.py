@@ -74,8 +74,9 @@ def test_keys_before_and_after_the_code_come_back(wallet: Wallet) -> None:
 
 def test_only_the_code_opens_and_only_here(wallet: Wallet) -> None:
     ring, code = wallet.ring(), RecoveryCode.new()
-    with pytest.raises(InputError, match="registered no encryption key"):
+    with pytest.raises(InputError, match="registered no encryption key") as refused:
         wallet.ring().recover(code)
+    assert "the keys of its own wallet" in refused.value.hint
     ring.register(1)
     with pytest.raises(NotForMe, match="published no copy of a key"):
         wallet.ring().recover(code)

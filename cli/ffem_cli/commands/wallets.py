@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import FfemError, InputError
 from ffem_cli import shell
-from ffem_cli.config import check_name
+from ffem_cli.config import NAME, check_name
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session
 
@@ -64,6 +64,8 @@ def import_one(
     """
     from ffem_cli.making import new_account
 
+    if name is not None and not NAME.fullmatch(name) and Path(name).is_file():
+        raise InputError(f"{name} is a file, no name for a wallet", "ffem wallet import NAME --keystore FILE")
     chosen = _name(session, name)
     if session.wallet_path(chosen).exists():
         raise InputError(f"wallet {chosen!r} exists already", "choose another name; nothing was changed")

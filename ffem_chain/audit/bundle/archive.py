@@ -107,6 +107,8 @@ class Archive(Files):
 def _entry(block: bytes, at: int, before: str) -> tuple[str, int]:
     """Name and length of a file, from its header. Raises FormatError unless it is the header that `write` gives."""
     where = f"the header behind {before}, at byte {at} of the bundle, is damaged or of another program"
+    if at == 0:
+        where = "this is no bundle of ffem audit export, or its beginning is damaged"
     try:
         entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         if not 0 <= entry.size <= MAX_FILE or _header(entry.name, entry.size) != block:

@@ -57,8 +57,10 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
 
     again = world.ok("owner", "seal", folder, "--album", "journey", "--batch")
     assert again.out.count("sealed before, capture") == 2 and "nothing that this store holds waits" in again.err
+    assert "registering" not in again.err
     assert len(batches(world, album)) == known + 1
-    assert world.json("owner", "album", "show", "journey")["captures"] == sum(one.count for one in batches(world, album))
+    shown = world.json("owner", "album", "show", "journey")
+    assert shown["captures"] == sum(one.count for one in batches(world, album))
 
     uid = second["uid"]
     shown = world.json("owner", "show", uid[:10])

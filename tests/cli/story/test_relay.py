@@ -107,7 +107,7 @@ def test_a_signature_travels_in_a_file(world: World, guest: str, capture: str, t
 
 def test_files_that_are_no_calls(world: World, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    for content, status in ((b"", 3), (b"{}\n", 4), (b"\xff" * 100, 4), (b"{}\n" * 65, 3)):
+    for content, status in ((b"", 3), (b"{}\n", 4), (b"\xff" * 100, 4), (b"{}\n" * 65, 3), (b"PNG\n" * 65, 4)):
         file.write_bytes(content)
         world.fails("carol", status, "call", "relay", "submit", file)
     world.fails("carol", 3, "there is no", "relay", "submit", tmp_path / "absent.json")
