@@ -166,7 +166,7 @@ class Sender:
                 if any(broke in str(error).lower() for broke in _BROKE) and not revert_data(error):
                     raise InputError(
                         f"wallet {self._account.address} has too little ether for this transaction",
-                        f"send some to {self._account.address}; on the devnet: ffem init --devnet",
+                        f"send some to {self._account.address}, or --relay URL; on the devnet: ffem init --devnet",
                     ) from None
                 raise
 

@@ -89,8 +89,13 @@ def test_a_profile_that_uses_the_devnet_follows_it(net: Cli) -> None:
     for file in (net.home / "devnet" / "anvil").iterdir():
         file.unlink()
     make_wallet(net.home, account=accounts()[3])
+    lost = "0x" + "11" * 20
+    net.ok("--rpc-url", first["url"], "--registry", lost, "init", "--profile", "bob")
+    net.ok("--rpc-url", "https://rpc.example.org", "--registry", lost, "init", "--profile", "work")
     second = net.ok("devnet", "up")
-    assert "deploying another one" in second.err
+    assert "deploying another one" in second.err and "profile bob uses it: from_block, registry" in second.err
+    assert profile(net, "bob") == profile(net)
+    assert profile(net, "work") == {"rpc_url": "https://rpc.example.org", "registry": lost}
     assert profile(net)["rpc_url"] == first["url"]
     registry = Registry(first["url"], profile(net)["registry"])
     assert registry.latest_block() == 1

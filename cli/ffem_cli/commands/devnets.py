@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,12 +108,23 @@ def up(
         session.out.note(f"profile {session.config.profile} uses it: {', '.join(sorted(changes))}")
     elif use is Use.AUTO and section.get("registry") != status.registry:
         session.out.note("the profile has other settings; to use the devnet: ffem devnet up --use yes")
+    if use is not Use.NO:
+        _others_follow(session, before, status)
     return Answer({**answer.data, "profile_changes": changes}, answer.blocks)
 
 
 def _section(session: Session) -> dict[str, Any]:
     """The profile's own settings, without environment and options."""
     return config.profiles(session.config.home).get(session.config.profile, {})
+
+
+def _others_follow(session: Session, before: DevnetStatus, status: DevnetStatus) -> None:
+    """Other profiles that use this devnet get its new address and registry, too, or their commands would fail."""
+    for name, section in config.profiles(session.config.home).items():
+        changes = _settings(section, before, status, Use.AUTO) if "rpc_url" in section else {}
+        if changes and name != session.config.profile:
+            config.save(replace(session.config, profile=name), changes)
+            session.out.note(f"profile {name} uses it: {', '.join(sorted(changes))}")
 
 
 def _settings(section: dict[str, Any], before: DevnetStatus, status: DevnetStatus, use: Use) -> dict[str, str | int]:
