@@ -55,7 +55,9 @@ def parse_name(text: str, *, hint: str = CAPTURE_HINT) -> Name:
     try:
         return Name(text, digest=digest_of_cid(text))
     except FormatError as error:
-        raise InputError(f"{shown} names nothing here: {error.message}", hint) from None
+        # What no CID is meant for (grants, albums) is not called a broken one.
+        why = f": {error.message}" if "CID" in hint else ""
+        raise InputError(f"{shown} names nothing here{why}", hint) from None
 
 
 def _one(found: Sequence[Found], name: Name, ids: Sequence[bytes], what: str) -> Found:

@@ -148,6 +148,11 @@ def test_a_hostile_name(world: World, nothing_written: Path, name: str, message:
     world.fails("bob", 3, message, "open", name, "-o", nothing_written / "out.png")
 
 
+def test_an_album_of_another_is_named_by_its_id(world: World, one: str) -> None:
+    said = world.fails("stranger", 3, "'family' names nothing here", "show", one, "--in-album", "family")
+    assert "CID" not in said and "an album's id is 64" in said
+
+
 @pytest.mark.parametrize("name", ["f" * 64, "ffffff", str(Cid(0x70, bytes(32)))])
 def test_an_unknown_capture(world: World, one: str, nothing_written: Path, name: str) -> None:
     world.fails("stranger", 7, "no capture .* is registered on this deployment", "show", name)
