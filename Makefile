@@ -55,9 +55,10 @@ lint: setup
 	$(BIN)/lint-imports
 	cd contracts && $(FORGE) fmt --check && $(FORGE) lint
 
+# --force: after a run with --match-path the cache would hide suites.
 contracts: setup
 	$(BIN)/python -m ffem_devnet.compile --check
-	cd contracts && $(FORGE) test
+	cd contracts && $(FORGE) test --force
 	$(BIN)/python contracts/coverage.py
 
 test: lint contracts
