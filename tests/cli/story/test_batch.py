@@ -21,10 +21,10 @@ from .world import World, photo, pixels
 @pytest.fixture
 def album(world: World) -> str:
     """An album for these tests alone: a batch takes everything that waits in its album. Its id."""
-    if not any(one["name"] == "journey" for one in world.json("owner", "album", "list")["albums"]):
-        world.ok("owner", "album", "create", "journey", "--keeper", world.address("keeper"))
+    if not any(one["name"] == "outing" for one in world.json("owner", "album", "list")["albums"]):
+        world.ok("owner", "album", "create", "outing", "--keeper", world.address("keeper"))
         world.ok("keeper", "keeper", "accept")
-    found: str = world.json("owner", "album", "show", "journey")["album"]
+    found: str = world.json("owner", "album", "show", "outing")["album"]
     return found
 
 
@@ -45,7 +45,7 @@ def batches(world: World, album: str) -> list[Any]:
 
 def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, folder: Path, tmp_path: Path) -> None:
     known = len(batches(world, album))
-    done = world.json("owner", "seal", folder, "--album", "journey", "--batch")
+    done = world.json("owner", "seal", folder, "--album", "outing", "--batch")
     first, second = done["captures"]
     assert [Path(one["photo"]).name for one in done["captures"]] == ["a.jpg", "b.JPG"]
     [batch] = done["batches"]
@@ -55,11 +55,11 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
     [event] = batches(world, album)[known:]
     assert (event.root.hex(), event.count) == (batch["root"], 2)
 
-    again = world.ok("owner", "seal", folder, "--album", "journey", "--batch")
+    again = world.ok("owner", "seal", folder, "--album", "outing", "--batch")
     assert again.out.count("sealed before, capture") == 2 and "nothing that this store holds waits" in again.err
     assert "registering" not in again.err
     assert len(batches(world, album)) == known + 1
-    shown = world.json("owner", "album", "show", "journey")
+    shown = world.json("owner", "album", "show", "outing")
     assert shown["captures"] == sum(one.count for one in batches(world, album))
 
     uid = second["uid"]
@@ -99,7 +99,7 @@ def test_an_interrupted_folder_goes_on(world: World, album: str, folder: Path, m
             raise KeyboardInterrupt
         return seal(path, *args, **options)
 
-    command = ("seal", folder, "--album", "journey", "--batch")
+    command = ("seal", folder, "--album", "outing", "--batch")
     monkeypatch.setattr(sealing, "seal_photo", interrupted)
     stopped = world.ffem("owner", *command, "--json")
     assert stopped.status == 130 and "the same command goes on" in stopped.error["hint"]
@@ -118,12 +118,12 @@ def test_sealed_offline_and_registered_at_once(world: World, album: str, folder:
     """What waits is registered as one batch; a second call has nothing to do."""
     for path in folder.glob("?.*"):
         path.write_bytes(path.read_bytes() + b"of a third day")
-    sealed = world.json("owner", "seal", folder, "--album", "journey", "--offline")["captures"]
+    sealed = world.json("owner", "seal", folder, "--album", "outing", "--offline")["captures"]
     world.fails("owner", 3, "--batch needs the chain", "seal", folder, "--batch", "--offline")
-    done = world.json("owner", "seal", "--resume", "--batch", "--album", "journey")
+    done = world.json("owner", "seal", "--resume", "--batch", "--album", "outing")
     assert {one["uid"] for one in done["captures"]} == {one["uid"] for one in sealed}
     assert [one["captures"] for one in done["batches"]] == [2]
-    assert world.json("owner", "seal", "--resume", "--batch", "--album", "journey") == {"captures": [], "batches": []}
+    assert world.json("owner", "seal", "--resume", "--batch", "--album", "outing") == {"captures": [], "batches": []}
     empty = folder / "empty"
     empty.mkdir()
-    world.fails("owner", 3, "there is no photo in", "seal", empty, "--batch", "--album", "journey")
+    world.fails("owner", 3, "there is no photo in", "seal", empty, "--batch", "--album", "outing")
