@@ -17,7 +17,8 @@ Size = TypeVar("Size")
 class Setting:
     """`data` is a folder with `lfw/identities`, `lfw/singles`, `utkface/train`, `utkface/fairness`, `group`,
     `widerface`, `video`, `portraits_cc0` and `weights`, of which a section needs some. `small` is for tests: it
-    shows that everything runs and proves nothing. `model_cache` holds models that `ffem models pull` and `import` fetched.
+    shows that everything runs and proves nothing. `model_cache` holds models that `ffem models pull` and `import`
+    fetched.
     """
 
     data: Path
