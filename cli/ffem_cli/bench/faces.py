@@ -42,7 +42,7 @@ PAPER_SHAPE = GlowConfig(128, 5, 32, 64)
 BITS, TEMPERATURE = 10, 0.5
 _SIDE = 1024  # of the matrices
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-_KEY = Secret(hashlib.sha256(b"ffem bench faces").digest())
+KEY = Secret(hashlib.sha256(b"ffem bench faces").digest())
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Row:
 
     def once(self, detector: Detector, pose: PoseEstimator, counted: bool) -> None:
         """Every step once, on all faces of the picture."""
-        _forget_peak()
+        forget_peak()
         times: dict[str, float] = {}
 
         def timed(step: str, call: Callable[[], Any]) -> Any:
@@ -87,13 +87,13 @@ class _Row:
         poses = timed("pose", lambda: [pose.estimate(self.picture, face) for face in found])
         faces = timed("frontalize", lambda: _faces(self.picture, found, poses, self.model))
         latents = timed("encode", lambda: self.model.encode(faces))
-        timed("rotate", lambda: [quantise.pack(rotate(z, _KEY)[0], BITS) for z in latents])
+        timed("rotate", lambda: [quantise.pack(rotate(z, KEY)[0], BITS) for z in latents])
         timed("decode", lambda: self.model.decode(latents))
         self.model.drawing.clear()
         timed("blend", lambda: self.sealed.fake(self.model, TEMPERATURE))
         times["blend"] -= sum(self.model.drawing)
         if counted:
-            self.peak = max(self.peak, _peak())
+            self.peak = max(self.peak, peak_mb())
             for step, seconds in times.items():
                 self.times[step].append(seconds)
 
@@ -180,7 +180,7 @@ def _rate(clock: Callable[[], float]) -> float:
     return 2 * _SIDE**3 / (clock() - start) / 1e9
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """From now on the peak of memory is that of what follows; where the system does not allow that, of the process."""
     gc.collect()
     if sys.platform == "linux":
@@ -188,7 +188,7 @@ def _forget_peak() -> None:
             Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> float:
+def peak_mb() -> float:
     """Peak of this process's resident memory, in MB."""
     if sys.platform == "linux":
         lines = Path("/proc/self/status").read_text().splitlines()
