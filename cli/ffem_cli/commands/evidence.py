@@ -9,6 +9,7 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import output, shell
+from ffem_cli.commands import networks
 from ffem_cli.output import Answer
 from ffem_cli.session import Session
 
@@ -46,6 +47,7 @@ def add_to(group: typer.Typer) -> None:
         shell.command(group, name, example=f"ffem eval {name} --data DIR --cache cache --json", new_profile=True)(
             _command(name, text)
         )
+    networks.add_to(group)
 
 
 def _command(name: str, text: str) -> Any:
