@@ -1,5 +1,7 @@
 """Reproducible build of the contract: `python -m ffem_devnet.compile [--check]`.
 
+The same for the ways of keeping bytes that it is compared with (`EnvelopeStores`; no part of the library).
+
 The artifact (ABI, bytecode, compiler, settings, digests of the sources, OpenZeppelin's among them) is committed in the
 library. A native solc of the pinned version on PATH is driven by py-solc-x; otherwise solc-js from the pinned Node
 packages, through the same py-solc-x call. Both get the same standard JSON, and with the metadata left out both give the
@@ -29,23 +31,17 @@ SOLC_VERSION = "0.8.37"
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
 ARTIFACT = ROOT / "ffem_chain" / "chain" / "KeyRegistry.json"
+STORES_ARTIFACT = ROOT / "devnet" / "ffem_devnet" / "EnvelopeStores.json"
 SOLC_JS = CONTRACTS / "solc-js.cjs"
 NODE_MODULES = ROOT / "devnet" / "node_modules"
 SOURCES = tuple(sorted(f"src/{path.name}" for path in (CONTRACTS / "src").glob("*.sol")))
+STORES = "src/bench/EnvelopeStores.sol"
+_OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
 SETTINGS: dict[str, Any] = {
     "evmVersion": "prague",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
     "optimizer": {"enabled": True, "runs": 1_000_000},
-    "outputSelection": {
-        "src/KeyRegistry.sol": {
-            "KeyRegistry": [
-                "abi",
-                "evm.bytecode.object",
-                "evm.deployedBytecode.object",
-                "evm.deployedBytecode.immutableReferences",
-            ]
-        }
-    },
+    "outputSelection": {"src/KeyRegistry.sol": {"KeyRegistry": _OUTPUTS}},
     "viaIR": True,
 }
 
@@ -96,28 +92,37 @@ def read_sources(contracts: Path, names: Sequence[str] = SOURCES) -> dict[str, s
 
 def build(solc: Path, contracts: Path = CONTRACTS) -> dict[str, Any]:
     """Compiles the contract and returns the artifact. Raises InputError with the compiler's words, MissingExtra."""
-    sources = read_sources(contracts)
+    return _build(solc, contracts, "src/KeyRegistry.sol", "KeyRegistry", SOURCES)
+
+
+def build_stores(solc: Path, contracts: Path = CONTRACTS) -> dict[str, Any]:
+    """The same of `EnvelopeStores`."""
+    return _build(solc, contracts, STORES, "EnvelopeStores", (STORES,))
+
+
+def _build(solc: Path, contracts: Path, source: str, name: str, names: Sequence[str]) -> dict[str, Any]:
+    sources = read_sources(contracts, names)
     task = {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": SETTINGS,
+        "sources": {unit: {"content": text} for unit, text in sources.items()},
+        "settings": {**SETTINGS, "outputSelection": {source: {name: _OUTPUTS}}},
     }
     try:
         output = solcx.compile_standard(task, solc_binary=solc)
     except SolcError as error:
         raise InputError(f"the contract does not compile: {error.message}") from error
-    contract = output["contracts"]["src/KeyRegistry.sol"]["KeyRegistry"]
+    contract = output["contracts"][source][name]
     deployed = contract["evm"]["deployedBytecode"]
     references = [r for ranges in deployed["immutableReferences"].values() for r in ranges]
     return {
-        "contractName": "KeyRegistry",
+        "contractName": name,
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + deployed["object"],
         "immutableReferences": sorted(references, key=lambda r: int(r["start"])),
         "compiler": SOLC_VERSION,
         "settings": {key: value for key, value in SETTINGS.items() if key != "outputSelection"},
-        "sources": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources.items()},
+        "sources": {unit: hashlib.sha256(text.encode()).hexdigest() for unit, text in sources.items()},
     }
 
 
@@ -135,22 +140,24 @@ def main(arguments: list[str] | None = None) -> int:
         solc = options.solc or find_compiler()
         if compiler_version(solc) != SOLC_VERSION:
             raise InputError(f"{solc.name} is not solc {SOLC_VERSION}")
-        built = build(solc)
+        made = ((ARTIFACT, build(solc)), (STORES_ARTIFACT, build_stores(solc)))
     except (InputError, MissingExtra) as error:
         print(f"error: {error.message}\n{error.hint}".rstrip(), file=sys.stderr)
         return error.exit_status
-    if not options.check:
-        ARTIFACT.write_text(json.dumps(built, indent=1, sort_keys=True) + "\n")
-        return 0
-    changed = differences(json.loads(ARTIFACT.read_text()), built)
-    if changed:
-        print(
-            f"error: the committed artifact is not what the sources compile to ({', '.join(changed)} differ); "
-            "run `python -m ffem_devnet.compile` and commit it",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    status = 0
+    for path, built in made:
+        if not options.check:
+            path.write_text(json.dumps(built, indent=1, sort_keys=True) + "\n")
+            continue
+        changed = differences(json.loads(path.read_text()), built)
+        if changed:
+            print(
+                f"error: the committed {path.name} is not what the sources compile to ({', '.join(changed)} differ); "
+                "run `python -m ffem_devnet.compile` and commit it",
+                file=sys.stderr,
+            )
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

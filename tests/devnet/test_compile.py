@@ -60,6 +60,12 @@ def test_the_committed_artifact_is_what_the_sources_compile_to(built, committed)
     assert len(committed["bytecode"]) > 2 * 1000
 
 
+def test_so_is_that_of_the_ways_it_is_compared_with():
+    stores = json.loads(build_tool.STORES_ARTIFACT.read_text())
+    assert build_tool.differences(stores, build_tool.build_stores(build_tool.SOLC_JS)) == []
+    assert set(stores["sources"]) == {build_tool.STORES}, "it takes nothing from the registry"
+
+
 def test_the_compiler_version_is_pinned_once():
     """The same solc in the sources, the Node packages and the driver."""
     package = json.loads((build_tool.ROOT / "devnet" / "package.json").read_text())
