@@ -15,6 +15,7 @@ from ffem_cli.evidence.setting import Setting
 NAMES = (
     "privacy",
     "attacks",
+    "fakes",
     "reopening",
     "fairness",
     "downstream",
