@@ -26,6 +26,13 @@ Vectors = NDArray[np.float32]
 ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
 
 
+class Aligned(Protocol):
+    """What takes faces aligned to a template (5, 2) in px, `size` px a side."""
+
+    size: int
+    template: Points
+
+
 class Recogniser(Protocol):
     """A network whose unit vectors are close for photos of one person.
 
@@ -43,13 +50,13 @@ class Recogniser(Protocol):
         ...
 
 
-def crop(picture: Picture, landmarks: Points, recogniser: Recogniser) -> Picture:
+def crop(picture: Picture, landmarks: Points, recogniser: Aligned) -> Picture:
     """The face with these landmarks (5, 2), aligned to the recogniser's template: uint8 (size, size, 3). Beyond the
     picture its border is repeated."""
     return align.warp_in(picture, similarity(recogniser.template, landmarks), recogniser.size)
 
 
-def crop_square(face: Picture, recogniser: Recogniser) -> Picture:
+def crop_square(face: Picture, recogniser: Aligned) -> Picture:
     """The same of a face that is aligned to the flow's template, uint8 (m, m, 3)."""
     return crop(face, align.TEMPLATE * face.shape[0], recogniser)
 
