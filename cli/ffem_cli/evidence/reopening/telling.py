@@ -247,6 +247,6 @@ def _others(found: Found) -> Table:
         own + others,
         "No ranking: other faces, sizes and recognisers. FIT and RiDDLE show a natural-looking stranger whom a "
         "password turns back; they keep nothing beside the picture, which is harder and cannot be exact. FlowCrypt "
-        "hides whole photos. An exact copy beside the picture, as here, is ordinary encryption and costs bytes. A dash: "
-        "not printed, or could not be read at its source.",
+        "hides whole photos. An exact copy beside the picture, as here, is ordinary encryption and costs bytes. A "
+        "dash: not printed, or could not be read at its source.",
     )
