@@ -11,7 +11,7 @@ from ffem_chain.errors import FormatError, InputError
 from ffem_chain.stores.cid import digest_of_cid
 
 if TYPE_CHECKING:
-    from ffem_chain.chain.registry import Registry
+    from ffem_chain.audit.index.reading import IndexedRegistry
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.roles.records import Album, CaptureRecord, GrantRecord
@@ -77,30 +77,45 @@ def capture_on_chain(session: Session, text: str, album: str | None = None) -> R
     """The capture that is meant, its registration checked; by itself, or in a batch of an album.
 
     `album` is the id of an album, in hex: anybody may register a uid in an album of theirs, too. Without it, batches of
-    those albums are looked into to which this wallet's vault and grants lead, where the passphrase can be had. Raises
-    InputError, Refused, Tampered, and the error of a batch that may have the capture and cannot be used.
+    those albums are looked into to which this wallet's vault and grants lead, where the passphrase can be had, and all
+    batches whose lists the index knows. Of several albums the one in this wallet's vault is meant, else the one in
+    which it has a grant. Raises InputError (several, naming them), Refused, Tampered, and the error of a batch that may
+    have the capture and cannot be used.
     """
     from ffem_cli.session import can_unlock
 
-    def mine(name: Name) -> list[bytes]:
-        if not session.has_wallet() or not can_unlock():
-            return []
-        own = [one.album_id for one in session.owner().captures() if name.means(one.uid, one.digest)]
+    if not session.has_wallet() or not can_unlock():
+        return _find(session, text, album, lambda name: (), list)
+    own: list[bytes] = []
+
+    def albums(name: Name) -> Sequence[bytes]:
+        own.extend(one.album_id for one in session.owner().captures() if name.means(one.uid, one.digest))
         return own or _granting(session.recipient(), name)
 
-    return _find(session, text, album, mine)
+    def choose(places: Sequence[Place]) -> list[Place]:
+        return [one for one in places if one[0] in own] or _granted(session.recipient(), places)
+
+    return _find(session, text, album, albums, choose)
 
 
 def granted_capture(session: Session, recipient: Recipient, text: str, album: str | None = None) -> Registration:
     """Like `capture_on_chain`; of several albums the one in which this wallet has a grant is meant."""
+    return _find(
+        session,
+        text,
+        album,
+        lambda name: _granting(recipient, name),
+        lambda places: _granted(recipient, places),
+    )
+
+
+def _granted(recipient: Recipient, places: Sequence[Place]) -> list[Place]:
+    """Those in whose album this wallet has a grant."""
     from ffem_chain.chain.events import GrantCreated
 
-    def granting(several: Sequence[Place]) -> list[Place]:
-        events = recipient.registry.events([GrantCreated], recipient=recipient.wallet)
-        granted = {one.album for one in events if isinstance(one, GrantCreated)}
-        return [place for place in several if place[0] in granted]
-
-    return _find(session, text, album, lambda name: _granting(recipient, name), granting)
+    events = recipient.registry.events([GrantCreated], recipient=recipient.wallet)
+    granted = {one.album for one in events if isinstance(one, GrantCreated)}
+    return [place for place in places if place[0] in granted]
 
 
 def _find(
@@ -108,13 +123,14 @@ def _find(
     text: str,
     album: str | None,
     albums: Callable[[Name], Sequence[bytes]],
-    choose: Callable[[Sequence[Place]], list[Place]] = list,
+    choose: Callable[[Sequence[Place]], list[Place]],
 ) -> Registration:
-    """`albums` are those whose batches are looked into, `choose` picks among several albums of one capture."""
+    """`albums` are those whose batches are looked into, also where a stranger has registered the capture in an album of
+    theirs; `choose` picks among several albums of one capture."""
     from ffem_chain.chain.events import AlbumCreated
 
     name, registry, finder = parse_name(text), session.registry(), session.registrations()
-    places = _alone(registry, name)
+    places = _places(registry, name)
     searched: Sequence[bytes] = ()
     if album is not None:
         wanted = parse_name(album, hint="an album's id is 64 hexadecimal digits; its first 6 may do")
@@ -122,21 +138,16 @@ def _find(
         if not places:
             created = registry.events([AlbumCreated])
             searched = [one.album for one in created if isinstance(one, AlbumCreated) and wanted.means(one.album)]
-    elif not choose(places):  # also where a stranger has registered it in an album of theirs
+    else:
         searched = list(dict.fromkeys(albums(name)))
-    for one in searched:
-        found_there = [(one, uid) for uid in finder.search(one, name.means)]
-        places += found_there
-        if found_there and album is None:
-            break
+    places += [(one, uid) for one in searched for uid in finder.search(one, name.means) if (one, uid) not in places]
     if not places:
         where = f"registered in album {album}" if album else "registered on this deployment"
         raise finder.missing(f"no capture {text[:64]!r} is {where}", searched, BATCH_HINT)
     uids = list(dict.fromkeys(uid for _, uid in places))
     _one(uids, name, uids, "captures")
     if len(places) > 1 and album is None:
-        chosen = choose(places)
-        places = chosen if len(chosen) == 1 else places
+        places = choose(places) or places
     if len(places) > 1:
         named = ", ".join(place[0].hex()[:SHOWN] for place in places)
         raise InputError(f"the capture is registered in {len(places)} albums: {named}", "name one with --in-album")
@@ -146,10 +157,14 @@ def _find(
     return found
 
 
-def _alone(registry: Registry, name: Name) -> list[Place]:
-    """Registrations of captures by themselves that may be meant; not checked yet."""
+def _places(registry: IndexedRegistry, name: Name) -> list[Place]:
+    """Registrations that may be meant, of captures by themselves and, where there is an index, of those in batches
+    whose lists it knows; not checked yet."""
     from ffem_chain.chain.events import CaptureRegistered
 
+    known = registry.named(prefix=name.prefix, digest=name.digest)
+    if known is not None:
+        return known
     exact: dict[str, Any] = {"uid": bytes.fromhex(name.prefix)} if len(name.prefix) == 64 else {}
     events = registry.events([CaptureRegistered], **exact)
     found = [one for one in events if isinstance(one, CaptureRegistered) and name.means(one.uid, one.digest)]

@@ -17,6 +17,7 @@ from ffem_cli.output import Output
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from ffem_chain.audit.index.reading import IndexedRegistry
     from ffem_chain.capture.model import Capture
     from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.relayclient import RelayClient
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ffem_chain.faces.posing.pose import PoseEstimator
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
+    from ffem_chain.roles.lists import Lists
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.roles.registrations import Registrations
@@ -49,7 +51,7 @@ class Session:
         self._passphrase: Secret | None = None
         self._account: LocalAccount | None = None
         self._vault: Vault | None = None
-        self._reader: Registry | None = None
+        self._reader: IndexedRegistry | None = None
         self._writer: Registry | None = None
         self._store: Store | None = None
         self._registrations: Registrations | None = None
@@ -138,10 +140,11 @@ class Session:
 
     # ------------------------------------------------------------------ chain and store
 
-    def registry(self) -> Registry:
+    def registry(self) -> IndexedRegistry:
         """The registry, for reading; nothing is unlocked. Raises ChainUnavailable."""
         if self._reader is None:
             from ffem_chain.audit.index.reading import IndexedRegistry
+            from ffem_chain.roles.lists import Lists
 
             self._reader = IndexedRegistry(
                 self.config.text("rpc_url"),
@@ -150,6 +153,7 @@ class Session:
                 from_block=self.config.whole("from_block"),
                 confirmations=self.config.whole("confirmations"),
                 copies=self.config.home / "sync",
+                lists=Lists(None, self.config.home / "batches"),
             )
         return self._reader
 
@@ -251,6 +255,12 @@ class Session:
 
             self._store = open_store(self.config.text("store"), timeout=self.config.number("timeout"))
         return self._store
+
+    def lists(self) -> Lists:
+        """Lists of batches: those that are kept in FFEM_HOME/batches, and others from the store, once one is needed."""
+        from ffem_chain.roles.lists import Lists
+
+        return Lists(self.store, self.config.home / "batches")
 
     def registrations(self) -> Registrations:
         """Where captures are registered, lists of batches included; verified ones are kept in FFEM_HOME/batches."""

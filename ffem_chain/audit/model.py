@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ffem_chain.audit.history import History
+from ffem_chain.chain.events import CaptureRegistered
 
 
 class Severity(Enum):
@@ -106,7 +107,10 @@ class Report:
 
     `complete`: the block's hash proves that no event is missing which changed the state. `basis` says in words what
     that rests on, `limits` what no audit can prove. `times` are the unix seconds of the blocks with events. `counts`
-    are of the whole registry; `history`, `timeline` and `anomalies` of what was asked about, if that was less.
+    are of the whole registry; `history`, `timeline` and `anomalies` of what was asked about, if that was less. `listed`
+    are captures of batches that were asked about, as if each had been registered by itself, each proven under the
+    root of its batch; `unlisted` counts the batches whose lists were looked for and are not known. An audit of
+    everything looks for none.
     """
 
     address: str
@@ -123,6 +127,8 @@ class Report:
     history: History
     times: dict[int, int]
     counts: Counts
+    listed: tuple[CaptureRegistered, ...] = ()
+    unlisted: int = 0
 
     @property
     def worst(self) -> Severity | None:

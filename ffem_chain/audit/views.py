@@ -124,13 +124,20 @@ class WalletView:
 
 
 def find_capture(
-    report: Report, text: str, album: bytes | None = None, listed: Sequence[CaptureRegistered] = ()
+    report: Report,
+    text: str,
+    album: bytes | None = None,
+    listed: Sequence[CaptureRegistered] | None = None,
+    unlisted: int | None = None,
 ) -> CaptureRegistered:
     """The capture that `text` names: uid in hex, its first digits (6 or more), or its CID.
 
-    `listed` are captures of batches, as if each had been registered by itself.
+    `listed` are captures of batches, as if each had been registered by itself, and `unlisted` says how many batches
+    there are whose captures are not known (None: those of the report).
     Raises Refused where none is registered (saying whether that is proven), InputError where several are.
     """
+    listed = report.listed if listed is None else listed
+    unlisted = report.unlisted if unlisted is None else unlisted
     wanted = text.removeprefix("0x").lower()
     digest = b""
     if text.startswith("b") and len(text) == 59:
@@ -150,7 +157,10 @@ def find_capture(
     ]
     if not found:
         proof = "proven by the storage root" if report.complete else "as far as the logs show"
-        raise Refused(f"no capture {text[:64]} is registered at block {report.block} ({proof})", "ffem ls")
+        if unlisted:
+            proof += f"), as far as lists are known (batches without one here: {unlisted}"
+        hint = "use a store that has the lists, or a proof of the capture (--proof)" if unlisted else "ffem ls"
+        raise Refused(f"no capture {text[:64]} is registered at block {report.block} ({proof})", hint)
     if len(found) > 1:
         names = ", ".join(f"{c.uid.hex()} in album {c.album.hex()[:16]}" for c in found[:5])
         raise InputError(

@@ -41,13 +41,27 @@ class MerkleTree:
         """32 bytes."""
         return self._nodes[0]
 
+    @property
+    def nodes(self) -> tuple[bytes, ...]:
+        """All nodes, 32 bytes each, as the module describes their order."""
+        return tuple(self._nodes)
+
+    def place(self, value: bytes) -> int:
+        """Where a leaf stands among the nodes. KeyError where it is none."""
+        return self._places[value]
+
     def proof(self, value: bytes) -> tuple[bytes, ...]:
         """Siblings from a leaf up to the root, 32 bytes each. KeyError where it is no leaf."""
-        at, siblings = self._places[value], []
-        while at:
-            siblings.append(self._nodes[at + 1 if at % 2 else at - 1])
-            at = (at - 1) // 2
-        return tuple(siblings)
+        return tuple(self._nodes[at] for at in siblings(self.place(value)))
+
+
+def siblings(at: int) -> list[int]:
+    """Places of the nodes that lead from the one at place `at` up to the root."""
+    found = []
+    while at:
+        found.append(at + 1 if at % 2 else at - 1)
+        at = (at - 1) // 2
+    return found
 
 
 def root_of(value: bytes, proof: Sequence[bytes]) -> bytes:

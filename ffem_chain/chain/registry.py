@@ -26,6 +26,11 @@ __all__ = ["Receipt", "Registry", "deploy"]
 class Registry(Views):
     """One deployment, and the transactions of its contract. The parameters are `Connection`'s."""
 
+    def batches_with(self, album: bytes, uid: bytes) -> set[bytes] | None:
+        """Roots of the album's batches that may list a capture. None: any of them may; an index knows more."""
+        del album, uid
+        return None
+
     def register_key(self, suite: int, public: bytes) -> Receipt:
         """Publish the wallet's next encryption key; its active one of the suite is retired."""
         return self._send("registerKey", suite, public)

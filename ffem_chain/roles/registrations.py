@@ -8,21 +8,19 @@ the order of the chain's logs counts. A list that cannot be had or does not veri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from ffem_chain.capture.batch import MAX_CAPTURES, NAME, CaptureList, size_of
+from ffem_chain.capture.batch import MAX_CAPTURES, CaptureList
 from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import FfemError, FormatError, Refused, StoreUnavailable, Tampered
-from ffem_chain.keys.files import read_file, write_private
+from ffem_chain.roles.lists import Lists
 from ffem_chain.stores.base import Store
-from ffem_chain.stores.cid import cid_of_digest, digest_of_cid
-from ffem_chain.stores.unixfs import build
 
 _SHOWN = 16
 # Lists of one album that the store may fail to give before the rest of them is given up: each can take its timeout.
@@ -56,8 +54,7 @@ class Registrations:
 
     def __init__(self, registry: Registry, store: Store | None, folder: Path | None = None) -> None:
         self.registry = registry
-        self._store = store
-        self._folder = folder
+        self._source = Lists(store, folder)
         self._lists: dict[tuple[bytes, bytes], CaptureList] = {}
         self._problems: dict[tuple[bytes, bytes], FfemError] = {}
 
@@ -114,7 +111,7 @@ class Registrations:
 
     def proof(self, found: Registration) -> tuple[bytes, ...]:
         """Siblings of a capture of a batch, as the contract's `verifyCapture` takes them. Raises the batch's error."""
-        for event, listed in self._usable(found.album):
+        for event, listed in self._usable(found.album, {found.root}):
             entry = listed.find(found.uid) if event.root == found.root else None
             if entry is not None:
                 return listed.proof(entry)
@@ -130,7 +127,7 @@ class Registrations:
 
     def _find(self, album: bytes, uid: bytes) -> Registration | None:
         alone = self._alone(album, uid)
-        for event, listed in self._usable(album):
+        for event, listed in self._usable(album, self.registry.batches_with(album, uid)):
             if alone is not None and (alone.block, alone.log_index) < (event.block, event.log_index):
                 break
             entry = listed.find(uid)
@@ -152,11 +149,14 @@ class Registrations:
 
     # ------------------------------------------------------------------ lists
 
-    def _usable(self, album: bytes) -> Iterator[tuple[CapturesRegistered, CaptureList]]:
-        """The album's batches in order of the chain, with their lists; unusable ones are noted and left out."""
+    def _usable(
+        self, album: bytes, only: Container[bytes] | None = None
+    ) -> Iterator[tuple[CapturesRegistered, CaptureList]]:
+        """The album's batches (those with these roots) in order of the chain, with their lists; unusable ones are noted
+        and left out."""
         failed = 0
         for event in self.registry.events([CapturesRegistered], album=album):
-            if not isinstance(event, CapturesRegistered):
+            if not isinstance(event, CapturesRegistered) or (only is not None and event.root not in only):
                 continue
             key = event.album, event.root
             if key not in self._problems:
@@ -175,44 +175,13 @@ class Registrations:
             stored = self.registry.capture_batch(event.album, event.root)
             if (stored.count, stored.epoch) != (event.count, event.epoch) or event.count > MAX_CAPTURES:
                 raise Tampered("its log does not match the contract's state", _LYING)
-            listed = self._kept(event)
+            listed = self._source.kept(event)
             if listed is None and not ask:
                 raise StoreUnavailable(f"it was not asked for, since the store lacks {_PATIENCE} others of its album")
             while len(self._lists) >= _LISTS_IN_MEMORY:
                 self._lists.pop(next(iter(self._lists)))
-            self._lists[key] = self._fetched(event) if listed is None else listed
+            self._lists[key] = self._source.fetched(event) if listed is None else listed
         return self._lists[key]
-
-    def _fetched(self, event: CapturesRegistered) -> CaptureList:
-        if self._store is None:
-            raise StoreUnavailable("there is no store to fetch it from")
-        files = self._store.get(cid_of_digest(event.list_digest), max_bytes=size_of(event.count))
-        if set(files) != {NAME}:
-            raise FormatError("the directory does not hold the one file of a list")
-        listed = _parsed(event, files[NAME])
-        if listed.root != event.root:
-            raise Tampered("its captures are not those of the root on the chain")
-        if self._folder is not None:
-            write_private(self._folder / f"{event.root.hex()}.bin", files[NAME])
-        return listed
-
-    def _kept(self, event: CapturesRegistered) -> CaptureList | None:
-        """The list from `folder`, where it was put after its root had been compared; None where it is not, or not any
-        longer what its digest names."""
-        path = None if self._folder is None else self._folder / f"{event.root.hex()}.bin"
-        if path is None or not path.exists():
-            return None
-        data = read_file(path, "list of a batch", size_of(MAX_CAPTURES))
-        if digest_of_cid(str(build({NAME: data})[0])) != event.list_digest:
-            return None
-        return _parsed(event, data)
-
-
-def _parsed(event: CapturesRegistered, data: bytes) -> CaptureList:
-    listed = CaptureList.unpack(data)
-    if (len(listed.entries), listed.epoch) != (event.count, event.epoch):
-        raise Tampered("it has another number of captures or another epoch than the chain records")
-    return listed
 
 
 def _named(event: CapturesRegistered, error: FfemError) -> FfemError:

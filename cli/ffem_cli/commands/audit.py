@@ -113,7 +113,9 @@ def audit(
         report = None
         if index is not None:
             asked = Question(capture=capture, grant=grant, wallet=wallet)
-            report, source = ask(index, asked, progress=percent(bar), **how), Joined(index, registry)
+            report = ask(index, asked, lists=session.lists, progress=percent(bar), **how)
+            source = Joined(index, registry)
+        answered = report is not None and not stores
         if report is None or stores or not (capture or grant or wallet):
             report = run(registry, source=source, stores=stores, progress=percent(bar), **how)
     data: dict[str, Any] = audited.head(report)
@@ -121,7 +123,11 @@ def audit(
     shown = report.anomalies
     known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or grant or wallet) else {}
     if capture is not None and report.deployment:
-        view = capture_view(report, find_capture(report, capture, album, _listed(session, report)), known)
+        listed, unlisted = (report.listed, report.unlisted) if answered else _listed(session, report)
+        if unlisted:
+            session.out.note(f"lists of {unlisted} batches of captures are not in the store: they are left out")
+        data["unlisted_batches"] = unlisted
+        view = capture_view(report, find_capture(report, capture, album, listed, unlisted), known)
         data["capture"], shown = view, view.anomalies
         blocks += audited.capture_blocks(view)
     if grant is not None and report.deployment:
@@ -257,16 +263,14 @@ def source_of(session: Session, registry: Registry, copy: str | None) -> EventSo
     return Joined(found, registry)
 
 
-def _listed(session: Session, report: Report) -> tuple[CaptureRegistered, ...]:
-    """Captures of batches, from the lists that the store serves."""
+def _listed(session: Session, report: Report) -> tuple[tuple[CaptureRegistered, ...], int]:
+    """Captures of batches, from the lists that the store serves, and how many lists it does not."""
     if not any(entry.batches for entry in report.history.albums.values()):
-        return ()
+        return (), 0
     from ffem_chain.audit.bundle.captures import from_stores
 
     known = from_stores(report.history, [session.store()])
-    if known.unlisted:
-        session.out.note(f"lists of {len(known.unlisted)} batches of captures are not in the store: they are left out")
-    return known.listed
+    return known.listed, len(known.unlisted)
 
 
 def _scopes(session: Session, report: Report, wanted: bool | None) -> Scopes:

@@ -6,12 +6,13 @@ equal an answer comes from it; otherwise the whole audit says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ffem_chain.audit.findings import findings
 from ffem_chain.audit.history import rebuild
 from ffem_chain.audit.index import links
+from ffem_chain.audit.index.lists import AGAIN, Listed, ListIndex
 from ffem_chain.audit.index.slices import Want, cut
 from ffem_chain.audit.index.store import Store
 from ffem_chain.audit.index.update import Index
@@ -25,6 +26,7 @@ from ffem_chain.audit.storage import words
 from ffem_chain.audit.timeline import timeline
 from ffem_chain.chain import events as ev
 from ffem_chain.errors import FormatError
+from ffem_chain.roles.lists import Lists
 from ffem_chain.stores.cid import digest_of_cid
 
 _MOST = 50  # captures and grants whose first digits are those of a name
@@ -47,12 +49,14 @@ def ask(
     block: int | bytes | None = None,
     confirmations: int = 1,
     patience: int = PATIENCE,
+    lists: Callable[[], Lists] | None = None,
     progress: Progress | None = None,
 ) -> Report | None:
     """What the registry's history says of it, at the block that `run.audit` would take; the index reads on first.
 
-    None where the index cannot say: the node gives no proofs, its logs do not account for the contract's storage, or
-    the block is older than the index, or a capture may be in one of the lists of a batch. Raises like `run.audit`.
+    `lists` gives the lists of batches that the index lacks, where a capture is asked about; those that it does not get
+    are counted in the report as `unlisted`. None where the index cannot say: the node gives no proofs, its logs do not
+    account for the contract's storage, or the block is older than the index. Raises like `run.audit`.
     """
     registry = index.registry
 
@@ -69,8 +73,8 @@ def ask(
                 prover.check_code(code)
                 if not index.proven(prover, header):
                     return None
-            if question.capture is not None and index.store.count(ev.CapturesRegistered):
-                return None  # it may be in a list, which no log tells
+            if question.capture is not None and lists is not None:
+                _take(index, question.capture, lists, progress)
             return _report(index, header, question, patience)
 
     return at_block(registry, work, block, confirmations, progress)
@@ -78,7 +82,8 @@ def ask(
 
 def _report(index: Index, header: Header, question: Question, patience: int) -> Report:
     store = index.store
-    events = _about(store, question)
+    listed = [] if question.capture is None else _listed(index.lists, question.capture)
+    events = _about(store, question, listed)
     history = rebuild(events, header.time, whole=False)
     # The words of what is shown are those under the proven root: a damaged file is noticed here.
     if history.gaps or not index.trie.agrees({slot: word.value for slot, word in words(history).items()}):
@@ -101,15 +106,17 @@ def _report(index: Index, header: Header, question: Question, patience: int) -> 
         history=history,
         times=times,
         counts=counts,
+        listed=tuple(one.event() for one in listed),
+        unlisted=0 if question.capture is None else len(index.lists.unknown()),
     )
 
 
-def _about(store: Store, question: Question) -> list[ev.Event]:
+def _about(store: Store, question: Question, listed: Sequence[Listed]) -> list[ev.Event]:
     """The slice that answers a question, and what is broken anywhere."""
     want = Want(keepers=True, grants=set(store.noted("broken")))
     if question.capture is not None:
-        want.captures = _captures(store, question.capture)
-        albums = {one.album for one in want.captures if isinstance(one, ev.CaptureRegistered)}
+        want.captures = [*_captures(store, question.capture), *(one.batch for one in listed)]
+        albums = {one.album for one in want.captures if isinstance(one, ev.CaptureRegistered | ev.CapturesRegistered)}
         want.grants |= _grants(store.named(links.grants_of(album) for album in albums).values())
     if question.grant is not None:
         want.grants |= _grants(store.beginning(b"G", question.grant, _MOST))
@@ -139,6 +146,25 @@ def _captures(store: Store, text: str) -> list[ev.Event]:
     except FormatError:
         found = store.beginning(b"U", text.removeprefix("0x").lower(), _MOST)
     return list(found)
+
+
+def _take(index: Index, text: str, lists: Callable[[], Lists], progress: Progress | None) -> None:
+    """Take lists that are new, and where nothing is found without them, those that were missing some time ago."""
+    if not index.lists.unknown():
+        return
+    given = lists()
+    index.lists.take(given, progress=progress)
+    if not _listed(index.lists, text) and not _captures(index.store, text):
+        index.lists.take(given, older=AGAIN, progress=progress)
+
+
+def _listed(lists: ListIndex, text: str) -> list[Listed]:
+    """Captures of batches that `text` may name."""
+    try:
+        digest = digest_of_cid(text)
+    except FormatError:
+        return lists.find(prefix=text.removeprefix("0x").lower(), limit=_MOST)
+    return lists.find(digest=digest, limit=_MOST)
 
 
 def _grants(events: Iterable[ev.Event]) -> set[bytes]:

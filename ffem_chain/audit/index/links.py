@@ -87,6 +87,9 @@ def content(digest: bytes) -> bytes:
     return b"D" + digest
 
 
+CAPTURE_BATCHES = b"M"  # all batches of captures
+
+
 def names(event: ev.Event) -> list[bytes]:
     """All names of an event."""
     match event:
@@ -100,7 +103,7 @@ def names(event: ev.Event) -> list[bytes]:
         case ev.CaptureRegistered():
             return [captures_of(event.album), capture(event.uid), content(event.digest)]
         case ev.CapturesRegistered():
-            return [captures_of(event.album)]
+            return [captures_of(event.album), CAPTURE_BATCHES]
         case ev.GrantsBatched():
             return [batch(event.batch), *{grant(one) for one in event.grant_ids}]
         case ev.KeyRegistered() | ev.KeyStatusChanged() | ev.RecoveryPublished():

@@ -5,7 +5,8 @@ What a node's logs would have to be compared with is compared as before: callers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from ffem_chain.audit.proofs import read_header
 from ffem_chain.audit.run import at_block
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry
+from ffem_chain.roles.lists import Lists
 
+_MOST = 50  # captures that a name may mean
 _FIELDS = {"grant": "grant_id"}
 # Filters whose name alone finds the events, whatever their kind.
 _PLAIN: dict[str, Callable[[Any], bytes]] = {
@@ -38,11 +41,13 @@ _OF_KEYS = (ev.KeyRegistered, ev.KeyStatusChanged, ev.RecoveryPublished)
 
 
 class IndexedRegistry(Registry):
-    """`copies` is the folder in which a registry's logs are kept under its deployment id; parameters as `Registry`."""
+    """`copies` is the folder in which a registry's logs are kept under its deployment id, `lists` gives the lists of
+    batches that are kept beside it; other parameters as `Registry`."""
 
-    def __init__(self, *given: Any, copies: Path, **options: Any) -> None:
+    def __init__(self, *given: Any, copies: Path, lists: Lists | None = None, **options: Any) -> None:
         super().__init__(*given, **options)
         self._copies = copies
+        self._lists = lists
         self._index: Index | None = None
 
     def events(
@@ -58,9 +63,7 @@ class IndexedRegistry(Registry):
         index = self._opened() if names is not None else None
         if kinds is None or names is None or index is None:
             return super().events(kinds, from_block=from_block, to_block=to_block, **filters)
-        with index.locked():
-            if read_header(self.rpc, "latest").hash != index.block_hash:
-                at_block(self, lambda header: index.update(header), None, 1, None)
+        with self._current(index):
             found = index.store.named(names)
         wanted = {_FIELDS.get(name, name): value for name, value in filters.items()}
         return [
@@ -68,6 +71,39 @@ class IndexedRegistry(Registry):
             for _, event in sorted(found.items())
             if isinstance(event, tuple(kinds)) and all(getattr(event, name) == value for name, value in wanted.items())
         ]
+
+    def named(self, *, prefix: str = "", digest: bytes = b"") -> list[tuple[bytes, bytes]] | None:
+        """(album, uid) of the captures whose uid begins with these hexadecimal digits, or whose files have this digest,
+        by themselves and in the batches whose lists are known. None where there is no index; nothing is checked yet."""
+        index = self._opened()
+        if index is None:
+            return None
+        with self._current(index):
+            if digest:
+                alone = list(index.store.named([links.content(digest)]).values())
+            else:
+                alone = index.store.beginning(b"U", prefix, _MOST)
+            listed = [one.event() for one in index.lists.find(prefix=prefix, digest=digest, limit=_MOST)]
+        found = [one for one in (*alone, *listed) if isinstance(one, ev.CaptureRegistered)]
+        return list(dict.fromkeys((one.album, one.uid) for one in found))
+
+    def batches_with(self, album: bytes, uid: bytes) -> set[bytes] | None:
+        """See `Registry.batches_with`: those that list it, and those whose lists the index lacks."""
+        index = self._opened()
+        if index is None:
+            return None
+        with self._current(index):
+            return index.lists.roots(album, uid)
+
+    @contextmanager
+    def _current(self, index: Index) -> Iterator[None]:
+        """The index as of the newest block, for this process alone."""
+        with index.locked():
+            if read_header(self.rpc, "latest").hash != index.block_hash:
+                at_block(self, lambda header: index.update(header), None, 1, None)
+            if self._lists is not None:
+                index.lists.take_kept(self._lists)
+            yield
 
     def _opened(self) -> Index | None:
         folder = self._copies / self.deployment_id.hex()

@@ -1,4 +1,5 @@
-"""The file of an index: events as they were logged, under their names; the words of the storage; what was proven.
+"""The file of an index: events as they were logged, under their names; the words of the storage; what was proven; and
+the captures of batches, which `lists` puts there.
 
 SQLite, one file a registry. Every change is one transaction, so a process may be killed at any moment. The file is a
 memory of what this machine has read: one that is damaged, or of another version, is made anew.
@@ -16,7 +17,7 @@ from ffem_chain.audit.index import links
 from ffem_chain.chain.events import Event, decode, layouts
 from ffem_chain.errors import FormatError, InputError
 
-VERSION = 1
+VERSION = 2
 FILE = "index.sqlite"
 _INDEX_BITS = 20  # of a log's index in its block
 _AT_ONCE = 500
@@ -31,10 +32,16 @@ CREATE TABLE counts (kind INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE facts (what TEXT, name BLOB, PRIMARY KEY (what, name)) WITHOUT ROWID;
 CREATE TABLE words (path BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE stale (path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE lists (place INTEGER PRIMARY KEY, state INTEGER NOT NULL, tried INTEGER NOT NULL, why TEXT NOT NULL,
+                    nodes BLOB NOT NULL);
+CREATE TABLE listed (place INTEGER, uid BLOB, digest BLOB NOT NULL, key_commit BLOB NOT NULL, slot INTEGER NOT NULL,
+                     leaf INTEGER NOT NULL, PRIMARY KEY (place, uid)) WITHOUT ROWID;
+CREATE INDEX listed_uid ON listed (uid);
+CREATE INDEX listed_digest ON listed (digest);
 CREATE TABLE nodes (depth INTEGER, path TEXT, reference BLOB NOT NULL, short BLOB, PRIMARY KEY (depth, path))
     WITHOUT ROWID;
 """
-_TABLES = ("meta", "blocks", "events", "links", "counts", "facts", "words", "stale", "nodes")
+_TABLES = ("meta", "blocks", "events", "links", "counts", "facts", "words", "stale", "lists", "listed", "nodes")
 _ROWS = "SELECT place, tx, topics, data, number, hash, time FROM events JOIN blocks ON number = place >> 20"
 
 
@@ -206,7 +213,8 @@ class Store:
             gone = "SELECT kind, -COUNT(*) FROM events WHERE place >= ? GROUP BY kind"
             self._count(self.db.execute(gone, (first,)).fetchall())
             self.db.execute("DELETE FROM events WHERE place >= ?", (first,))
-            self.db.execute("DELETE FROM links WHERE place >= ?", (first,))
+            for table in ("links", "lists", "listed"):
+                self.db.execute(f"DELETE FROM {table} WHERE place >= ?", (first,))  # noqa: S608 - constants
             self.db.execute("DELETE FROM blocks WHERE number > ?", (block,))
 
     def between(self, first: int, last: int) -> Iterator[Event]:
@@ -257,6 +265,14 @@ class Store:
             marks = ",".join("?" * len(part))
             query = f"SELECT number, time FROM blocks WHERE number IN ({marks})"  # noqa: S608 - marks only
             found.update(self.db.execute(query, part).fetchall())
+        return found
+
+    def at(self, places: Iterable[int]) -> dict[int, Event]:
+        """Events by their places."""
+        found: dict[int, Event] = {}
+        for place in sorted(set(places)):
+            for row in self.db.execute(f"{_ROWS} WHERE place = ?", (place,)):
+                found[place] = self._event(row)
         return found
 
     def _event(self, row: tuple[Any, ...]) -> Event:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from ffem_chain.audit.check import basis
 from ffem_chain.audit.history import History, rebuild
 from ffem_chain.audit.index import links
+from ffem_chain.audit.index.lists import ListIndex
 from ffem_chain.audit.index.slices import Want, cut
 from ffem_chain.audit.index.store import Store, place_of
 from ffem_chain.audit.index.trie import StoredTrie
@@ -59,6 +60,7 @@ class Index:
         self.deployment, self.chain_id = registry.deployment_id, registry.rpc.chain_id
         self.store = Store(folder, self.deployment, registry.address, self.chain_id, registry.from_block)
         self.trie = StoredTrie(self.store)
+        self.lists = ListIndex(self.store)
         self.spent = Spent()
 
     def close(self) -> None:

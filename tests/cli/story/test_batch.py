@@ -11,7 +11,7 @@ import pytest
 
 from ffem_chain.chain.events import CapturesRegistered
 from ffem_chain.chain.registry import Registry
-from ffem_chain.chain.types import album_id
+from ffem_chain.chain.types import GrantParams, album_id
 from ffem_chain.stores.local import LocalStore
 from ffem_node import seal as sealing
 
@@ -78,6 +78,7 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
     stranger.create_album(salt, secrets.token_bytes(32), [world.address("stranger")], 1)
     theirs = album_id(world.address("stranger"), salt)
     stranger.register_capture(theirs, bytes.fromhex(uid), secrets.token_bytes(32), secrets.token_bytes(32), 1, 7)
+    assert world.json("owner", "show", uid)["album"] == world.json("bob", "show", uid)["album"] == album
     world.fails("bob", 10, "no answer from", "open", uid[:10], "-o", tmp_path / "early.png", "--wait", 0)
     world.ok("keeper", "keeper", "run", "--once")
     world.ok("bob", "open", uid[:10], "-o", tmp_path / "opened.png")
@@ -85,6 +86,16 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
     world.fails("bob", 7, "no capture", "open", first["uid"], "-o", tmp_path / "other.png")
     world.fails("bob", 7, "is not granted", "open", first["uid"], "-o", tmp_path / "other.png", "--in-album", album)
     world.json("stranger", "fake", uid, "-o", tmp_path / "fake.png", "--in-album", album)
+    # Where the stranger grants it as well, both albums are named, and nothing is requested.
+    version = stranger.active_key(world.address("bob"), 1)
+    scope = secrets.token_bytes(32)
+    stranger.grant(GrantParams(theirs, salt, scope, world.address("bob"), version, 0, 0, b"no envelope"))
+    for command in ("show", "open", "request"):
+        out = ("-o", tmp_path / "other.png") if command == "open" else ()
+        refused = world.fails("bob", 3, "registered in 2 albums", command, uid, *out)
+        assert album[:16] in refused and theirs.hex()[:16] in refused and "--in-album" in refused
+    assert world.json("bob", "show", uid, "--in-album", album)["album"] == album
+    assert world.json("owner", "show", uid)["album"] == album
     assert not (tmp_path / "other.png").exists()
 
 
