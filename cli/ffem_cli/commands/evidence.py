@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import output, shell
-from ffem_cli.commands import networks
+from ffem_cli.commands import actions, networks
 from ffem_cli.output import Answer
 from ffem_cli.session import Session
 
@@ -48,6 +48,7 @@ def add_to(group: typer.Typer) -> None:
             _command(name, text)
         )
     networks.add_to(group)
+    actions.add_to(group)
 
 
 def _command(name: str, text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,21 +39,21 @@ class Shower:
         shape = {"blocks": BLOCKS, "quality": QUALITY}
         return {**self.camera.depends, "temperature": self.temperature, "seed": self.seed, **shape}
 
-    def one(self, picture: Picture, name: str, cover: str) -> Picture:
-        """uint8 (H, W, 3) RGB under one cover. InputError for a cover that there is not."""
-        if cover not in COVERS:
-            raise InputError(f"there is no cover {cover!r}", f"covers: {', '.join(COVERS)}")
-        if cover == "original":
-            return picture
-        if cover == "jpeg":
-            return _compressed(picture)
-        return self._from(seal(picture, name, self.seed, self.camera), cover)
-
-    def every(self, picture: Picture, name: str) -> dict[str, Picture]:
-        """The same under every cover; the picture is sealed once."""
-        sealed = seal(picture, name, self.seed, self.camera)
-        shown = {cover: self._from(sealed, cover) for cover in COVERS[2:]}
-        return {"original": picture, "jpeg": _compressed(picture), **shown}
+    def shown(self, picture: Picture, name: str, covers: Sequence[str] = COVERS) -> dict[str, Picture]:
+        """uint8 (H, W, 3) RGB under each of `covers`; it is sealed once at most. InputError for an unknown cover."""
+        out: dict[str, Picture] = {}
+        sealed: Sealed | None = None
+        for cover in covers:
+            if cover not in COVERS:
+                raise InputError(f"there is no cover {cover!r}", f"covers: {', '.join(COVERS)}")
+            if cover == "original":
+                out[cover] = picture
+            elif cover == "jpeg":
+                out[cover] = _compressed(picture)
+            else:
+                sealed = sealed or seal(picture, name, self.seed, self.camera)
+                out[cover] = self._from(sealed, cover)
+        return out
 
     def _from(self, sealed: Sealed, cover: str) -> Picture:
         if cover == "I_enc":

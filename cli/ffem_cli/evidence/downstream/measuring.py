@@ -61,7 +61,7 @@ def rows(frames: Sequence[Frame], tasks: Sequence[Task], shower: Shower, setting
     """For each frame the tasks' fields for every cover of `SHOWN`: (N, covers, fields)."""
 
     def one(frame: Frame) -> Floats:
-        shown = shower.every(frame.pixels, frame.name)
+        shown = shower.shown(frame.pixels, frame.name)
         seen = [task.look(frame.pixels) for task in tasks]
         values = [
             task.compare(reference, shown[cover])

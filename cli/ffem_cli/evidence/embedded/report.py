@@ -37,7 +37,7 @@ measured: "no sensor". On a Jetson or on bare metal the same command measures it
 def measure(setting: Setting) -> Result:
     """See `Section.measure`. FfemError where a measuring process fails."""
     rows = {}
-    for done, name in enumerate(setting.size(MODELS, MODELS[:2])):
+    for done, name in enumerate(setting.size(MODELS, MODELS[:1])):
         setting.say(f"measuring {NAMES.get(name, name)}", done)
         rows[name] = _measured(name, setting)
     first = rows[MODELS[0]]
