@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from ffem_cli.eval.data import Photo
 from ffem_cli.eval.recognisers import Recogniser, crop
 from ffem_cli.eval.sealing import central
 
+Points = NDArray[np.float64]
 _SIDE = 256  # px
 _METHOD = 1  # raised when finding or cutting an original changes: what was cached is then computed anew
 
@@ -63,26 +65,46 @@ class Gallery:
         return [photo.person for photo in self.photos]
 
 
-def embed(split: Protocol, recogniser: Recogniser, cache: Cache, say: Say) -> Gallery:
-    """The gallery's photos in which CenterFace finds a face at a long side of 256 px, the central face of each; these
-    are portraits, a search for small faces would only cost time. All photos are embedded, whatever the split."""
+def find(photos: Sequence[Photo], cache: Cache, say: Say) -> dict[Photo, Points | None]:
+    """Landmarks (5, 2) of the central face that CenterFace finds in each photo at a long side of 256 px, None for none;
+    these are portraits, a search for small faces would only cost time."""
     detector = CenterFace(coarse=(_SIDE,))
 
     def one(photo: Photo) -> NDArray[np.float32]:
         picture = data.read(photo.path)
         face = central(detector.detect(picture), picture.shape)
-        cut = np.zeros((recogniser.size, recogniser.size, 3), np.uint8)
-        if face is not None:
-            cut = crop(picture, face.landmarks, recogniser)
-        return np.concatenate([[face is not None], recogniser.embed([cut])[0]]).astype(np.float32)
+        return np.array([0] * 11 if face is None else [1, *face.landmarks.ravel()], np.float32)
 
+    rows = cache.rows("finding faces in originals", _items(photos), one, say, method=_METHOD)
+    return {
+        photo: row[1:].reshape(5, 2).astype(np.float64) if row[0] else None
+        for photo, row in zip(photos, rows, strict=True)
+    }
+
+
+def embed(split: Protocol, recogniser: Recogniser, cache: Cache, say: Say) -> Gallery:
+    """The gallery's photos with a face that `find` finds. All photos are embedded, whatever the split."""
     photos = sorted(split.photos, key=lambda photo: (photo.person, photo.name))
-    items = [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in photos]
-    rows = cache.rows("embedding originals", items, one, say, recogniser=recogniser.digest, method=_METHOD)
+    faces: dict[Photo, Points | None] = {}
+
+    def one(photo: Photo) -> NDArray[np.float32]:
+        if not faces:  # found once for all recognisers, and only where vectors are missing
+            faces.update(find(photos, cache, say))
+        marks = faces[photo]
+        cut = np.zeros((recogniser.size, recogniser.size, 3), np.uint8)
+        if marks is not None:
+            cut = crop(data.read(photo.path), marks, recogniser)
+        return np.concatenate([[marks is not None], recogniser.embed([cut])[0]]).astype(np.float32)
+
+    rows = cache.rows("embedding originals", _items(photos), one, say, recogniser=recogniser.digest, method=_METHOD)
     by_photo = dict(zip(photos, rows, strict=True))
     found = [photo for photo in split.gallery if by_photo[photo][0]]
     vectors = np.stack([by_photo[photo][1:] for photo in found]) if found else np.empty((0, 0), np.float32)
     return Gallery(vectors, found)
+
+
+def _items(photos: Sequence[Photo]) -> list[tuple[str, Photo]]:
+    return [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in photos]
 
 
 def code(*modules: str) -> str:

@@ -1,13 +1,14 @@
 """Recognisers: networks that tell people apart, as plug-ins. They serve evaluation only and are no part of the product.
 
 A recogniser takes faces aligned to its own template; `crop` cuts them from any picture by five landmarks. Another one
-is a class with the members of `Recogniser`, or an ONNX file of the ArcFace family (`OnnxRecogniser`).
+is a class with the members of `Recogniser`, or an ONNX file of one of `FAMILIES` (`OnnxRecogniser`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import FormatError, InputError, MissingExtra
+from ffem_chain.faces import modelcache
 from ffem_chain.faces.posing import align
 
 Picture = NDArray[np.uint8]
@@ -69,35 +71,114 @@ def similarity(source: Points, target: Points) -> NDArray[np.float64]:
     return np.array([[a, -b, c], [b, a, d]])
 
 
+@dataclass(frozen=True)
+class Family:
+    """How networks that were trained alike take faces: `size` px a side, RGB or BGR, (x - 127.5) / `scale`; `columns`
+    are what is left of the width."""
+
+    size: int = 112
+    template: Points = field(default_factory=lambda: ARCFACE)
+    scale: float = 127.5
+    bgr: bool = False
+    columns: tuple[int, int] | None = None
+
+
+# FaceNet takes MTCNN's boxes, not points: this is where a frontal face's points lie in them, within a few px
+_FACENET = (ARCFACE - (56, 62)) * 1.62 + 80
+FAMILIES = {
+    "arcface": Family(),  # Deng et al. 2019, MobileFaceNet among them
+    "cosface": Family(scale=128),  # Wang et al. 2018
+    "facenet": Family(size=160, template=_FACENET, scale=128),  # Schroff et al. 2015
+    # Liu et al. 2017: 112 x 96 px, which are the middle of ArcFace's 112 x 112
+    "sphereface": Family(scale=128, bgr=True, columns=(8, 104)),
+}
+
+
 class OnnxRecogniser:
-    """An ONNX file of the ArcFace family (MobileFaceNet, ArcFace, CosFace): 112 x 112 RGB, (x - 127.5) / 127.5, run by
-    OpenCV one face at a time, since such files often fix the batch at 1."""
+    """An ONNX file of one of `FAMILIES`, run by OpenCV one face at a time, since such files often fix the batch at 1.
+    Channels may be first or last."""
 
-    size = 112
-    template = ARCFACE
-
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, family: str = "arcface") -> None:
         """InputError where the file is missing, FormatError where it is no such network."""
         try:
             data = file.read_bytes()
         except OSError as error:
             raise InputError(f"the recogniser {file} cannot be read: {error.strerror}", HINT) from None
-        self.name, self.digest = file.stem, hashlib.sha256(data).hexdigest()
+        self.name, self.digest, self._family = file.stem, hashlib.sha256(data).hexdigest(), FAMILIES[family]
+        if family != "arcface":
+            self.digest = hashlib.sha256(f"{family} {self.digest}".encode()).hexdigest()
+        self.size, self.template = self._family.size, self._family.template
         try:
             self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+            self._last = self._channels_last()
             (vector,) = self.embed([np.full((self.size, self.size, 3), 127, np.uint8)])
         except (cv2.error, ValueError):
             raise FormatError(f"{file} is no recogniser that can be used", HINT) from None
         if vector.size < 16 or not np.isfinite(vector).all():
-            raise FormatError(f"{file} gives no vectors for faces of 112 px", HINT)
+            raise FormatError(f"{file} gives no vectors for faces of {self.size} px", HINT)
 
     def embed(self, faces: Sequence[Picture]) -> Vectors:
         """See `Recogniser.embed`."""
         out = []
         for face in faces:
-            self._net.setInput(cv2.dnn.blobFromImage(face, 1 / 127.5, (self.size, self.size), (127.5, 127.5, 127.5)))
+            self._net.setInput(self._input(face))
             out.append(np.asarray(self._net.forward(), np.float32).ravel())
         return unit(np.stack(out)) if out else np.empty((0, 0), np.float32)
+
+    def _input(self, face: Picture) -> NDArray[np.float32]:
+        cut = np.ascontiguousarray(face[:, slice(*self._family.columns)] if self._family.columns else face)
+        height, width = cut.shape[:2]
+        scale, swap = 1 / self._family.scale, self._family.bgr
+        blob = cv2.dnn.blobFromImage(cut, scale, (width, height), (127.5, 127.5, 127.5), swapRB=swap)
+        return np.ascontiguousarray(blob.transpose(0, 2, 3, 1)) if self._last else np.asarray(blob)
+
+    def _channels_last(self) -> bool:
+        """Whether the network fails on channels first and does not on channels last."""
+        self._last = False
+        try:
+            self.embed([np.zeros((self.size, self.size, 3), np.uint8)])
+        except cv2.error:
+            return True
+        return False
+
+
+class GraphRecogniser:
+    """A recogniser among the networks of `networks`, by name; see `GRAPHS`."""
+
+    def __init__(self, name: str, model_cache: Path) -> None:
+        """MissingExtra where it is not on this machine or ONNX Runtime is not installed."""
+        from ffem_cli.eval import networks
+
+        self.name, self._graph = name, GRAPHS[name]
+        self.size, self.template = self._graph.size, ARCFACE * (self._graph.size / 112)
+        self._net = networks.load(name, model_cache)
+        self.digest = self._net.digest
+
+    def embed(self, faces: Sequence[Picture]) -> Vectors:
+        """See `Recogniser.embed`."""
+        out = []
+        for face in faces:
+            given = face[None, :, :, ::-1] if self._graph.bgr else face[None]
+            out.append(self._net.run(given - np.array(self._graph.mean, np.float32))[self._graph.output].ravel())
+        return unit(np.stack(out)) if out else np.empty((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """What a graph takes, grey levels of 0 to 255 less `mean` by channel, and which of its outputs is the vector."""
+
+    size: int
+    output: str
+    bgr: bool = False
+    mean: tuple[float, float, float] = (0, 0, 0)
+
+
+# The third recogniser of that package, "mobilefacenet", recognises nobody in LFW (top-1 5 % among 140 people), with
+# any of the usual inputs; it is left out.
+GRAPHS = {
+    "faceres": _Graph(224, "global_pooling/Mean", True, (103.939, 116.779, 123.68)),
+    "mobileface": _Graph(112, "batchnorm0/add_1"),
+}
 
 
 # the same points of dlib's chips of 150 px (padding 0.25), from its mean face of 68 points
@@ -128,8 +209,8 @@ class DlibRecogniser:
 
 
 HINT = (
-    "--recogniser FILE, an ONNX file of the ArcFace family (112 x 112 px RGB in, a vector out); "
-    "or --recogniser dlib (pip install 'ffem-chain[eval]')"
+    "--recogniser FILE, an ONNX file of the ArcFace family (112 x 112 px RGB in, a vector out), or FAMILY:FILE with "
+    f"{', '.join(FAMILIES)}; or --recogniser dlib (pip install 'ffem-chain[eval]')"
 )
 
 
@@ -138,8 +219,14 @@ def unit(vectors: NDArray[np.floating]) -> Vectors:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def open_recogniser(given: str | None) -> Recogniser:
-    """The recogniser that an option names. InputError with a hint where none was given."""
+def open_recogniser(given: str | None, model_cache: Path | None = None) -> Recogniser:
+    """The recogniser that an option names: a file, FAMILY:FILE, `dlib`, or one of `GRAPHS`, which lie in the folder
+    `model_cache` (default: `modelcache.default_folder`). InputError with a hint where none was given."""
     if not given:
         raise InputError("this measures identities, and no recogniser was named", HINT)
-    return DlibRecogniser() if given == "dlib" else OnnxRecogniser(Path(given))
+    if given == "dlib":
+        return DlibRecogniser()
+    if given in GRAPHS:
+        return GraphRecogniser(given, model_cache or modelcache.default_folder())
+    family, _, rest = given.partition(":")
+    return OnnxRecogniser(Path(rest), family) if family in FAMILIES and rest else OnnxRecogniser(Path(given))
