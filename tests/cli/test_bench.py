@@ -53,19 +53,21 @@ def test_path_of_faces_that_cannot_be(cli: Cli, numbers: str) -> None:
 def test_crypto(cli: Cli) -> None:
     data = cli.ok("bench", "crypto", "--repeats", "5", "--json").data
     assert {name: data[name]["bytes"] for name in ("suite1", "suite2")} == {"suite1": 82, "suite2": 1169}
-    for name in ("suite1", "suite2", "eciespy"):
+    for name in ("suite1", "suite2", "eciespy", "age"):
         assert set(data[name]) == {"seal_us", "open_us", "bytes", "seal_ratio", "open_ratio"}
         assert all(value > 0 for value in data[name].values())
     assert data["suite1"]["seal_ratio"] == data["suite1"]["open_ratio"] == 1
     table = cli.ok("bench", "crypto", "--repeats", "1").out
-    assert "X-Wing" in table and "eciespy" in table and "ratio" in table
+    assert "X-Wing" in table and "eciespy" in table and "age" in table and "ratio" in table
 
 
-def test_crypto_without_eciespy(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ecies", None)
-    assert cli.ok("bench", "crypto", "--repeats", "1", "--json").data["eciespy"] is None
+def test_crypto_without_peers(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("ecies", "pyrage"):
+        monkeypatch.setitem(sys.modules, module, None)
+    data = cli.ok("bench", "crypto", "--repeats", "1", "--json").data
+    assert data["eciespy"] is None and data["age"] is None and data["suite1"]["bytes"] == 82
     done = cli.ok("bench", "crypto", "--repeats", "1")
-    assert "pip install eciespy" in done.err
+    assert "pip install eciespy" in done.err and "pip install pyrage" in done.err
 
 
 def test_gas_is_under_its_ceilings(cli: Cli) -> None:

@@ -1,6 +1,6 @@
-"""Envelopes: sealing a 32-byte secret in both suites, beside eciespy, a library of the same kind.
+"""Envelopes: sealing a 32-byte secret in both suites, beside eciespy, a library of the same kind, and age, a file tool.
 
-The three take turns, call by call, so that they meet the same machine.
+All take turns, call by call, so that they meet the same machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Contestant:
 
     seal: Callable[[bytes], bytes]
     open: Callable[[bytes], bytes]
-    length: int = 0
+    lengths: list[int] = field(default_factory=list)
     sealing: list[float] = field(default_factory=list)
     opening: list[float] = field(default_factory=list)
 
@@ -37,7 +37,7 @@ class _Contestant:
         end = time.perf_counter()
         if opened != secret:
             raise FfemError("an envelope does not give back what was sealed: this is a fault", "please report it")
-        self.length = len(sealed)
+        self.lengths.append(len(sealed))
         if counted:
             self.sealing.append(1e6 * (middle - start))
             self.opening.append(1e6 * (end - middle))
@@ -47,18 +47,17 @@ class _Contestant:
         return {
             "seal_us": round(statistics.median(self.sealing), 1),
             "open_us": round(statistics.median(self.opening), 1),
-            "bytes": self.length,
+            "bytes": round(statistics.median(self.lengths)),
         }
 
 
 def measure(repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
-    """{"suite1", "suite2", "eciespy"}: medians of `repeats` calls each. `eciespy` is None where it is not installed."""
+    """{"suite1", "suite2", "eciespy", "age"}: medians of `repeats` calls; None for a peer that is not installed."""
     import secrets
 
     found = {"suite1": _suite(1), "suite2": _suite(2)}
-    other = _eciespy()
-    if other is not None:
-        found["eciespy"] = other
+    peers = {"eciespy": _eciespy(), "age": _age()}
+    found |= {name: peer for name, peer in peers.items() if peer is not None}
     for number in range(-_WARM_UP, repeats):
         if number % 50 == 0:
             say("sealing and opening envelopes", max(0, number))
@@ -70,8 +69,7 @@ def measure(repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
     for result in results.values():
         result["seal_ratio"] = round(result["seal_us"] / base["seal_us"], 3)
         result["open_ratio"] = round(result["open_us"] / base["open_us"], 3)
-    results.setdefault("eciespy", None)
-    return {**results, "repeats": repeats, "machine": machine.describe()}
+    return {**dict.fromkeys(peers), **results, "repeats": repeats, "machine": machine.describe()}
 
 
 def _suite(suite: int) -> _Contestant:
@@ -94,3 +92,17 @@ def _eciespy() -> _Contestant | None:
     private = PrivateKey("secp256k1")
     secret, public = private.secret, private.public_key.to_bytes(True)
     return _Contestant(lambda plain: bytes(encrypt(public, plain)), lambda sealed: bytes(decrypt(secret, sealed)))
+
+
+def _age() -> _Contestant | None:
+    """age through pyrage: X25519, ChaCha20-Poly1305; a format for files, with a header of text and a random stanza, so
+    lengths differ from call to call."""
+    try:
+        import pyrage
+    except ModuleNotFoundError:
+        return None
+    identity = pyrage.x25519.Identity.generate()
+    public = identity.to_public()
+    return _Contestant(
+        lambda plain: bytes(pyrage.encrypt(plain, [public])), lambda sealed: bytes(pyrage.decrypt(sealed, [identity]))
+    )

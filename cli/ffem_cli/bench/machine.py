@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("ffem-chain", "torch", "opencv-python", "numpy", "cryptography", "eciespy", "web3")
+_PACKAGES = ("ffem-chain", "torch", "opencv-python", "numpy", "cryptography", "eciespy", "pyrage", "web3")
 
 
 def describe() -> dict[str, Any]:

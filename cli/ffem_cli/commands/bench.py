@@ -125,17 +125,18 @@ def crypto(
     session: Session,
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Calls; medians count.")] = 500,
 ) -> Answer:
-    """Time sealing and opening 32 bytes: suite 1 (secp256k1), suite 2 (X-Wing) and eciespy, in turns."""
+    """Time sealing and opening 32 bytes: suite 1 (secp256k1), suite 2 (X-Wing), eciespy and age, in turns."""
     from ffem_chain.keys.suites import SUITE_NAMES
     from ffem_cli.bench.crypto import measure
     from ffem_cli.bench.machine import line
 
     with session.out.progress(repeats) as say:
         data = measure(repeats, say)
-    words = {"suite1": f"1, {SUITE_NAMES[1]}", "suite2": f"2, {SUITE_NAMES[2]}", "eciespy": "eciespy"}
+    words = {"suite1": f"1, {SUITE_NAMES[1]}", "suite2": f"2, {SUITE_NAMES[2]}", "eciespy": "eciespy", "age": "age"}
     rows = [_crypto_row(words[name], data[name]) for name in words if data[name]]
-    if data["eciespy"] is None:
-        session.out.note("eciespy is not installed and was left out: pip install eciespy")
+    for name, package in (("eciespy", "eciespy"), ("age", "pyrage")):
+        if data[name] is None:
+            session.out.note(f"{name} is not installed and was left out: pip install {package}")
     columns = ("suite", "seal µs", "ratio", "open µs", "ratio", "bytes")
     title = f"a 32-byte secret, medians of {repeats} calls"
     return Answer(data, (title, Table(columns, rows), line(data["machine"])))
