@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from ffem_chain.capture.model import Capture, Manifest
 from ffem_chain.capture.picture import decode, encode
 from ffem_chain.faces.finding.detect import Detection, Detector
 from ffem_chain.faces.flow.weights import Model
-from ffem_chain.faces.posing.pose import PoseEstimator
+from ffem_chain.faces.posing.pose import Pose, PoseEstimator
 from ffem_chain.faces.readers import fake, open_flow
 from ffem_chain.faces.seal import PRECISION, encrypt_faces
 from ffem_chain.keys import tree
@@ -163,3 +163,45 @@ def _distance(box: tuple[float, float, float, float], shape: Sequence[int]) -> f
 
 def _derived(what: str, name: str, seed: int) -> bytes:
     return hashlib.sha256(f"ffem eval {what} {seed} {name}".encode()).digest()
+
+
+class _Finding:
+    """A detector that remembers what it found in a picture."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.name, self._detector = detector.name, detector
+        self._found: dict[bytes, list[Detection]] = {}
+
+    def detect(self, picture: Picture) -> list[Detection]:
+        """See `Detector.detect`."""
+        key = _content(picture)
+        if key not in self._found:
+            self._found[key] = self._detector.detect(picture)
+        return self._found[key]
+
+
+class _Posing:
+    """An estimator of pose that remembers faces of a picture."""
+
+    def __init__(self, estimator: PoseEstimator) -> None:
+        self.name, self._estimator = estimator.name, estimator
+        self._found: dict[tuple[bytes, bytes], Pose] = {}
+
+    def estimate(self, picture: Picture, detection: Detection) -> Pose:
+        """See `PoseEstimator.estimate`."""
+        key = _content(picture), np.append(detection.landmarks, detection.box).tobytes()
+        if key not in self._found:
+            self._found[key] = self._estimator.estimate(picture, detection)
+        return self._found[key]
+
+
+def remembering(camera: Camera) -> Camera:
+    """The same camera, which looks at a picture only once however many keys seal it: about half of the time of sealing
+    is finding a face. What it seals is what `camera` seals, bit for bit; it holds about 12 KB a face."""
+    return replace(
+        camera, detector=_Finding(camera.detector), pose=_Posing(camera.pose) if camera.pose is not None else None
+    )
+
+
+def _content(picture: Picture) -> bytes:
+    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest() + str(picture.shape).encode()
