@@ -9,7 +9,7 @@ import typer
 
 from ffem_chain.errors import InputError
 from ffem_cli import shell
-from ffem_cli.commands import evidence, reporting
+from ffem_cli.commands import attacking, evidence, reporting
 from ffem_cli.output import Answer, Table
 from ffem_cli.pictures import FAKE_TEMPERATURE, ForceOption, check_out, write_out
 from ffem_cli.session import Session
@@ -59,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
     for name, (function, options) in parts.items():
         shell.command(group, name, example=f"ffem eval {name} {options}", new_profile=True)(function)
     evidence.add_to(group)
+    attacking.add_to(group)
     reporting.add_to(group)
     app.add_typer(group)
 

@@ -1,0 +1,200 @@
+"""Runs the attacks: every face sealed again and again under fresh keys, and beside each cover an ideal one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ffem_chain.errors import InputError, MissingExtra
+from ffem_cli.eval import data
+from ffem_cli.eval.measures import proportion
+from ffem_cli.eval.recognisers import OnnxRecogniser, Recogniser, open_recogniser
+from ffem_cli.evidence.attacks import showing
+from ffem_cli.evidence.attacks.invariants import Step
+from ffem_cli.evidence.attacks.statistics import Array, by_group, difference, holm, p_above
+from ffem_cli.evidence.attacks.table import FAMILIES, SIDE, Attack, chosen_attacks
+from ffem_cli.evidence.attacks.world import Plan, Sealing, World
+from ffem_cli.evidence.result import Result
+from ffem_cli.evidence.setting import Setting
+
+ANY = "any"  # rotation of what no rotation hides
+_RECOGNISER = "weights/mobilefacenet_128d.onnx"
+
+
+def plan_of(setting: Setting, **given: Any) -> Plan:
+    """The full or the small plan on the data of a setting, with fields of it as given."""
+    own = setting.data / "utkface" / "train"
+    plan: dict[str, Any] = {
+        "own": own if own.is_dir() else None,
+        "probes": setting.size(500, 16),
+        "known": setting.size(150, 12),
+        "trained": setting.size(1500, 32),
+        "epochs": setting.size(10, 1),
+        "keys": setting.size(4, 1),
+        "trials": setting.size(100, 4),
+        **given,
+    }
+    if "people" not in plan:
+        plan["people"] = setting.folder("lfw/identities")
+    return Plan(**plan)
+
+
+def measure(setting: Setting, plan: Plan) -> Result:
+    """The section, or what `plan` selects of it. InputError where it selects nothing."""
+    attacks = chosen_attacks(plan.only)
+    if not attacks or not plan.rotations:
+        raise InputError(f"there is no attack {', '.join(plan.only)}", f"--only one of: {', '.join(FAMILIES)}")
+    recogniser = _recogniser(setting)
+    camera = setting.camera
+    world = World(
+        plan,
+        camera.model,
+        camera.pose,
+        recogniser,
+        seed=setting.seed,
+        cache=setting.cache,
+        say=setting.say,
+        retrain=setting.retrain,
+    )
+    rows = judged(attacks, run(world, attacks), setting.seed)
+    record = {
+        "model": camera.model.name,
+        "model_id": camera.model.model_id.hex(),
+        "pose": camera.pose.name if camera.pose else None,
+        "recogniser": {"name": recogniser.name, "sha256": recogniser.digest} if recogniser else None,
+        "seed": setting.seed,
+        "people": len(world.people),
+        "known_people": len(world.others.people),
+        "own_faces": {"folder": plan.own.name if plan.own else None, "at_most": plan.trained},
+        "keys": plan.keys,
+        "small": setting.small,
+        "data": data.describe(world.attacked.photos),
+        "variance_explained_by_networks": world.notes,
+    }
+    return showing.result(rows, record, attacks, proves=not setting.small)
+
+
+def _recogniser(setting: Setting) -> Recogniser | None:
+    if setting.recognisers:
+        return open_recogniser(setting.recognisers[0])
+    if (setting.data / _RECOGNISER).exists():
+        return OnnxRecogniser(setting.data / _RECOGNISER)
+    try:
+        return open_recogniser("dlib")
+    except MissingExtra:
+        return None
+
+
+@dataclass
+class Found:
+    """What one attack found under one rotation with one photo: (trials, 3) of `Scores.found` a key, beside those of
+    ideal covers."""
+
+    attack: Attack
+    rotation: str
+    photo: str
+    candidates: int
+    groups: list[str] = field(default_factory=list)
+    real: list[Array] = field(default_factory=list)
+    ideal: list[Array] = field(default_factory=list)
+
+
+def run(world: World, attacks: Sequence[Attack]) -> list[Found]:
+    """All trials of the attacks, in the order of the table."""
+    steps: dict[str, Step] = {}
+    out: dict[tuple[str, str, str], Found] = {}
+    for number in range(world.plan.keys):
+        ideals: dict[str, Sealing] = {}
+        shared: dict[str, dict[str, Array]] = {}  # ideal covers are the same for all rotations
+        for rotation, sealed in _rotations(world, attacks, number):
+            for attack in _due(attacks, rotation, number, world.plan):
+                world.say(f"{attack.title}, {rotation}, key", number + 1)
+                if attack.name not in steps:
+                    steps[attack.name] = attack.start(world)
+                step = steps[attack.name]
+                name = f"{attack.name} {rotation}" if attack.by_rotation else attack.name
+                if name not in shared:
+                    ideal = ideals.setdefault(rotation, Sealing(world, rotation, number, ideal=True))
+                    shared[name] = {photo: scores.found() for photo, scores in step(ideal).items()}
+                label = ANY if attack.family == SIDE else rotation
+                for photo, scores in step(sealed).items():
+                    key = (attack.name, label, photo)
+                    found = out.setdefault(key, Found(attack, label, photo, scores.matrix.shape[1]))
+                    found.groups += scores.groups
+                    found.real.append(scores.found())
+                    found.ideal.append(shared[name][photo])
+            ideals.clear()
+    names = [attack.name for attack in attacks]
+    return sorted(out.values(), key=lambda found: names.index(found.attack.name))
+
+
+def _rotations(world: World, attacks: Sequence[Attack], number: int) -> Iterator[tuple[str, Sealing]]:
+    references = dict.fromkeys(name for attack in attacks for name in attack.references)
+    for rotation in dict.fromkeys([*world.plan.rotations, *(references if number == 0 else ())]):
+        yield rotation, Sealing(world, rotation, number)
+
+
+def _due(attacks: Sequence[Attack], rotation: str, number: int, plan: Plan) -> list[Attack]:
+    """The attacks that are run on this rotation with the key of this number."""
+    out = []
+    for attack in attacks:
+        if number >= (attack.keys or plan.keys):
+            continue
+        if attack.family == SIDE:
+            wanted = rotation == plan.rotations[-1]
+        else:
+            wanted = rotation in (*plan.rotations, *attack.references)
+        if wanted:
+            out.append(attack)
+    return out
+
+
+def judged(attacks: Sequence[Attack], found: Sequence[Found], seed: int) -> list[dict[str, Any]]:
+    """The rows of the JSON document: docs in `showing`. P values are corrected over all rows of a rotation."""
+    rows = [_row(one, seed) for one in found]
+    for rotation in dict.fromkeys(row["rotation"] for row in rows):
+        family = [row for row in rows if row["rotation"] == rotation and row["judged"]]
+        corrected = holm([p for row in family for p in (row["p_top1"], row["p_place"])])
+        for at, row in enumerate(family):
+            row["p_holm"] = min(corrected[2 * at : 2 * at + 2])
+            row["comparisons"] = len(corrected)
+            beyond = row["difference_ci95"][1] > row["margin"]
+            row["passes"] = None if rotation not in ("block", "sphere") else row["p_holm"] >= 0.05 and not beyond
+            row["detected"] = row["p_holm"] < 0.05
+    return rows
+
+
+def _row(found: Found, seed: int) -> dict[str, Any]:
+    values = np.concatenate([np.concatenate(found.real), np.concatenate(found.ideal)], axis=1)
+    means = by_group(values, found.groups)
+    real, ideal = means[:, :3], means[:, 3:]
+    hits = np.concatenate(found.real)[:, 0]
+    return {
+        "attack": found.attack.name,
+        "title": found.attack.title,
+        "photo": found.photo,
+        "rotation": found.rotation,
+        "gallery": found.candidates,
+        "probes": len(means),
+        "trials": len(values),
+        "top1": float(real[:, 0].mean()),
+        "top5": float(real[:, 1].mean()),
+        "place": float(real[:, 2].mean()),
+        "chance": 1 / found.candidates,
+        "ci95": list(proportion(hits, found.groups, seed=seed)),
+        "control_top1": float(ideal[:, 0].mean()),
+        "control_top5": float(ideal[:, 1].mean()),
+        "control_place": float(ideal[:, 2].mean()),
+        "difference": float((real - ideal)[:, 0].mean()),
+        "difference_ci95": list(difference(real[:, 0], ideal[:, 0], seed)),
+        "difference_top5_ci95": list(difference(real[:, 1], ideal[:, 1], seed)),
+        "p_top1": p_above(real[:, 0], ideal[:, 0], seed),
+        "p_place": p_above(-real[:, 2], -ideal[:, 2], seed),
+        "margin": found.attack.margin,
+        "judged": found.attack.judged,
+        "passes": None,
+        "detected": None,
+    }
