@@ -94,15 +94,20 @@ def ranks(probes: Vectors, mates: Sequence[str], gallery: Vectors, people: Seque
 def interval(
     values: NDArray[np.floating],
     groups: Sequence[str],
-    statistic: Callable[[Array], float] = lambda v: float(v.mean()),
+    statistic: Callable[[Array], float] | None = None,
     seed: int = 1,
 ) -> tuple[float, float]:
-    """95 % bootstrap interval (percentiles) of a statistic of `values` (N,); whole identities are drawn (Efron &
-    Tibshirani 1993, 8.3), since photos of one person are not independent."""
+    """95 % bootstrap interval (percentiles) of a statistic of `values` (N,), by default their mean; whole identities
+    are drawn (Efron & Tibshirani 1993, 8.3), since photos of one person are not independent."""
     rng, cluster = np.random.default_rng(seed), np.unique(np.asarray(groups), return_inverse=True)[1]
     order, count = np.argsort(cluster, kind="stable"), int(cluster.max()) + 1
-    members = np.split(values.astype(np.float64)[order], np.cumsum(np.bincount(cluster))[:-1])
-    drawn = [statistic(np.concatenate([members[i] for i in rng.integers(0, count, count)])) for _ in range(ROUNDS)]
+    chosen = (rng.integers(0, count, count) for _ in range(ROUNDS))
+    if statistic is None:
+        sums, sizes = np.bincount(cluster, values.astype(np.float64)), np.bincount(cluster)
+        drawn = [float(sums[i].sum() / sizes[i].sum()) for i in chosen]
+    else:
+        members = np.split(values.astype(np.float64)[order], np.cumsum(np.bincount(cluster))[:-1])
+        drawn = [statistic(np.concatenate([members[at] for at in i])) for i in chosen]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
