@@ -36,6 +36,7 @@ from ffem_cli.commands import (
     rotating,
     sealing,
     setup,
+    syncing,
     wallets,
 )
 from ffem_cli.config import BY_NAME
@@ -118,6 +119,7 @@ for part in (
     keepers,
     relays,
     audit,
+    syncing,
     devnets,
     models,
     doctor,

@@ -6,15 +6,17 @@ What is on the disk is a `Copy` at every moment: events are written before the h
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ffem_chain.audit.copy import HEAD, PER_FILE, PROOF, Copy, Proof, events_file
+from ffem_chain.audit.index.update import Index
 from ffem_chain.audit.proofs import Header, Prover, on_chain, read_header, read_headers
-from ffem_chain.audit.source import Progress, pieces
+from ffem_chain.audit.run import Reorganised
+from ffem_chain.audit.source import EventSource, Progress, pieces
 from ffem_chain.chain.events import Event
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import ChainUnavailable, InputError, Tampered
@@ -43,14 +45,22 @@ def load(folder: Path) -> Copy | None:
     return Copy.from_files({name: read_file(folder / name, "part of a copy") for name in names}, unfinished=True)
 
 
-def sync(registry: Registry, folder: Path, *, confirmations: int = 1, progress: Progress | None = None) -> Synced:
+def sync(
+    registry: Registry,
+    folder: Path,
+    *,
+    index: Index | None = None,
+    confirmations: int = 1,
+    progress: Progress | None = None,
+) -> Synced:
     """Bring the copy in `folder` up to the newest block with `confirmations`; a first call reads everything.
 
+    With an `index` the logs are read into it, and into the copy from it: what it has is not asked of the node again.
     What a reorganisation took back is replaced. Interrupted, the next call goes on. Raises Tampered where the logs are
-    proven incomplete (the folder is then as it was before), InputError where the folder is another registry's,
-    ChainUnavailable, FormatError.
+    proven incomplete (the folder is then as it was before, and the index as it was last proven), InputError where the
+    folder is another registry's, ChainUnavailable, FormatError.
     """
-    with _locked(folder):
+    with _locked(folder), _with(index, folder):
         before = load(folder)
         deployment = registry.deployment_id
         if before is not None and (before.deployment, before.address) != (deployment, registry.address):
@@ -58,13 +68,21 @@ def sync(registry: Registry, folder: Path, *, confirmations: int = 1, progress: 
         removed, start = 0, before or _nothing(registry)
         for _ in range(_ATTEMPTS):
             header = read_header(registry.rpc, max(0, registry.latest_block() - max(1, confirmations) + 1))
+            if index is not None:
+                try:
+                    index.update(header, progress)
+                except Reorganised:
+                    continue
             kept = _rolled_back(registry, start, header)
             if kept is not start:
                 removed += len(start.logs) - len(kept.logs)
                 _write(folder, kept, len(kept.logs), shorter=True)
-            copy = _extended(registry, folder, kept, header, progress)
+            copy = _extended(registry, index or registry, folder, kept, header, progress)
             try:
-                copy = _proven(registry, copy, header)
+                prover = Prover(registry, header)
+                if index is not None:
+                    index.proven(prover, header)
+                copy = _proven(registry, prover, copy, header)
             except Tampered:
                 if on_chain(registry.rpc, header) and _new_on_chain(registry, copy, kept):
                     _restore(folder, before, copy)
@@ -83,11 +101,13 @@ def _nothing(registry: Registry) -> Copy:
     return Copy(registry.deployment_id, registry.address, registry.rpc.chain_id, 0, bytes(32), ())
 
 
-def _extended(registry: Registry, folder: Path, kept: Copy, header: Header, progress: Progress | None) -> Copy:
+def _extended(
+    registry: Registry, source: EventSource, folder: Path, kept: Copy, header: Header, progress: Progress | None
+) -> Copy:
     """`kept` with everything up to `header`, saved after each piece."""
     copy, first = kept, max(kept.block + 1, registry.from_block)
     for start, end in pieces(first, header.number):
-        events = registry.events(None, from_block=start, to_block=end)
+        events = source.events(None, from_block=start, to_block=end)
         reached = header if end == header.number else read_header(registry.rpc, end)
         former = len(copy.logs)
         copy = replace(copy, logs=copy.logs + tuple(events), block=end, block_hash=reached.hash, proof=None)
@@ -129,9 +149,8 @@ def _new_on_chain(registry: Registry, copy: Copy, kept: Copy) -> bool:
     return all(found.get(event.block) == event.block_hash for event in new)
 
 
-def _proven(registry: Registry, copy: Copy, header: Header) -> Copy:
+def _proven(registry: Registry, prover: Prover, copy: Copy, header: Header) -> Copy:
     """The copy with its proof, checked, where the node gives one. Raises Tampered."""
-    prover = Prover(registry, header)
     if prover.account is None or not header.proven:
         return replace(copy, proof=None)
     proven = replace(copy, proof=Proof(header.encoded, prover.account.nodes))
@@ -171,6 +190,12 @@ def _restore(folder: Path, before: Copy | None, now: Copy) -> None:
         return
     for name in (HEAD, *now.files()):
         (folder / name).unlink(missing_ok=True)
+
+
+def _with(index: Index | None, folder: Path) -> AbstractContextManager[None]:
+    """The index for this process alone; in the same folder it has the same lock."""
+    same = index is None or index.folder.resolve() == folder.resolve()
+    return nullcontext() if same or index is None else index.locked()
 
 
 @contextmanager

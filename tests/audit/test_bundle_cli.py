@@ -96,6 +96,8 @@ def test_an_audit_by_a_node_finds_it_too(crowd: Crowd, ffem: Cli) -> None:
     data = ffem.ok("audit", uid, "--check-store", "--json").data
     assert data["capture"]["uid"] == uid and data["counts"]["batches"] == 2
     indexed, anew = (ffem.ok("audit", uid, "--json", *more).data for more in ((), ("--no-index",)))
+    assert ffem.ok("sync", "--json").data["unlisted_batches"] == 1
+    assert "lists of 1 batches of captures are not in the store" in ffem.ok("sync").out
     assert indexed == anew and indexed["unlisted_batches"] == data["unlisted_batches"] == 1
     kinds = [(one["kind"], one["text"]) for one in ffem.ok("audit", "--check-store", "--json").data["anomalies"]]
     (missing,) = [text for kind, text in kinds if kind == "not_served"]

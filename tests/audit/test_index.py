@@ -19,10 +19,11 @@ from ffem_chain.audit.index.trie import StoredTrie
 from ffem_chain.audit.index.update import Index
 from ffem_chain.audit.run import audit
 from ffem_chain.audit.storage import storage_root
+from ffem_chain.audit.sync import load, sync
 from ffem_chain.audit.views import capture_view, find_capture, grant_view, wallet_view
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry, deploy
-from ffem_chain.errors import FormatError
+from ffem_chain.errors import FormatError, Tampered
 from tests.e2e.world import World, album_with, settle
 from tests.support.liar import dropping, honest, lying, without_proofs
 
@@ -188,6 +189,57 @@ def test_killed_at_any_moment(world: World, tmp_path: Path, monkeypatch: pytest.
     fresh = Index(tmp_path / "fresh", world.registry(9))
     assert ask(fresh, EVERYTHING) is not None
     assert content(Index(folder, world.registry(9))) == content(fresh)
+
+
+def test_a_copy_and_the_index_read_the_logs_once(world: World, tmp_path: Path) -> None:
+    """The copy is the one that is made without an index, reorganised or not; then questions ask for no log."""
+    asked: list[str] = []
+
+    def watching(method: str, _: list[Any], result: Any) -> Any:
+        asked.append(method)
+        return result
+
+    with lying(world.url, watching) as url:
+        registry, ranges = Registry(url, world.address), dict[str, int]()
+        for step in range(3):
+            grow(world, 6)
+            if step == 2:
+                world.reorganise(8)  # six of them in blocks that were not read yet
+                grow(world, 1)
+            for name in ("beside", "apart"):
+                folder = tmp_path / name
+                index = Index(folder / "index" if name == "apart" else folder, registry)
+                asked.clear()
+                done = sync(registry, folder, index=index)
+                ranges[name] = asked.count("eth_getLogs")
+                assert done.proven and done.removed == 4 * (step == 2)
+                asked.clear()
+                assert (report := ask(index, EVERYTHING)) is not None and report.counts.events == len(done.copy.logs)
+                assert "eth_getLogs" not in asked and "eth_getProof" not in asked
+                index.close()
+            asked.clear()
+            alone = sync(registry, tmp_path / "alone")
+            assert alone.copy == load(tmp_path / "beside") == load(tmp_path / "apart")
+            assert asked.count("eth_getLogs") <= ranges["beside"] == ranges["apart"]
+        # A question first: then there is nothing left to read for the copy.
+        index = Index(tmp_path / "third", registry)
+        assert ask(index, EVERYTHING) is not None
+        asked.clear()
+        assert sync(registry, tmp_path / "third", index=index).copy == alone.copy and "eth_getLogs" not in asked
+
+
+def test_a_copy_of_a_node_that_cannot_be_believed(world: World, tmp_path: Path) -> None:
+    """Neither the copy nor the index keeps what it left out; from an honest one both go on."""
+    grow(world, 3)
+    index = Index(tmp_path, world.registry(9))
+    before = sync(world.registry(9), tmp_path, index=index).copy
+    kept = content(index)
+    grow(world, 6)
+    edit = dropping(lambda event: isinstance(event, ev.KeyRegistered) and event.version == 5)
+    with lying(world.url, edit) as url, pytest.raises(Tampered):
+        sync(Registry(url, world.address), tmp_path, index=Index(tmp_path, Registry(url, world.address)))
+    assert load(tmp_path) == before and content(index) == kept and index.block == before.block
+    assert sync(world.registry(9), tmp_path, index=index).copy.events() == world.registry(9).events()
 
 
 def test_nodes_that_cannot_be_believed(world: World, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`ffem audit` and `ffem sync`: what the chain proves, and a copy of its logs."""
+"""`ffem audit`: what the chain proves."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import typer
 from ffem_chain.errors import FfemError, InputError, NotForMe
 from ffem_cli import audited, lookup, shell
 from ffem_cli.defaulting import DefaultGroup
-from ffem_cli.indexed import folder_of, percent, session_index
+from ffem_cli.indexed import percent, session_index
 from ffem_cli.output import Answer, Table
 from ffem_cli.session import Session, has_secret
 
 if TYPE_CHECKING:
-    from ffem_chain.audit.copy import Copy
     from ffem_chain.audit.model import Anomaly, Report
     from ffem_chain.audit.source import EventSource
     from ffem_chain.audit.views import Scopes
@@ -46,7 +45,6 @@ def add_to(app: typer.Typer) -> None:
     shell.command(group, "show", example="ffem audit 3f9a1c --strict")(audit)
     bundles.add_to(group)
     app.add_typer(group)
-    shell.command(app, "sync", example="ffem sync --car logs.car")(sync)
 
 
 def audit(
@@ -149,60 +147,6 @@ def audit(
     return Answer(data, blocks, failure(shown, strict))
 
 
-def sync(
-    session: Session,
-    folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where the copy is (default: in FFEM_HOME, by deployment).")
-    ] = None,
-    publish: Annotated[
-        bool, typer.Option("--publish/--local", help="Put the copy into the store of the settings, too.")
-    ] = True,
-    car: Annotated[
-        Path | None, typer.Option("--car", metavar="FILE", help="Write the copy as a CAR file that IPFS imports.")
-    ] = None,
-) -> Answer:
-    """Keep a copy of the registry's logs, since nodes may drop old ones: here, in the store, as a CAR file.
-
-    Repeated calls read only what is new; what a reorganisation took back is replaced. The copy carries a proof: with a
-    trusted block hash it shows by itself that no log is missing. `ffem audit --copy` reads it.
-    """
-    from ffem_chain.audit.sync import sync as run
-
-    registry = session.registry()
-    place = folder or folder_of(session, registry.deployment_id)
-    if car is not None and car.exists():
-        raise InputError(f"{car} exists already", "move it away first, or choose another name")
-    with session.out.progress(100) as bar:
-        done = run(registry, place, confirmations=session.config.whole("confirmations"), progress=percent(bar))
-    if car is not None:
-        _export(done.copy, car)
-    cid = _publish(session, place, done.copy) if publish else None
-    copy = done.copy
-    data = {
-        "deployment": copy.deployment,
-        "address": copy.address,
-        "folder": place,
-        "block": copy.block,
-        "block_hash": copy.block_hash,
-        "events": len(copy.logs),
-        "added": done.added,
-        "removed": done.removed,
-        "proven": done.proven,
-        "cid": cid,
-        "car": car,
-    }
-    lines = [
-        f"{len(copy.logs)} events up to block {copy.block} (0x{copy.block_hash.hex()}) in {place}",
-        f"{done.added} are new" + (f", {done.removed} were taken back by a reorganisation" if done.removed else ""),
-        "the copy proves that no log is missing, given that block's hash"
-        if done.proven
-        else "the node gives no proofs: nothing shows that no log is missing",
-    ]
-    lines += [f"cid  {cid}"] if cid else []
-    lines += [f"car  {car}"] if car else []
-    return Answer(data, lines)
-
-
 def failure(found: tuple[Anomaly, ...], strict: bool) -> AnomaliesFound | None:
     counted = {name: sum(one.severity.name == name for one in found) for name in ("BROKEN", "WARNING")}
     if counted["BROKEN"]:
@@ -297,24 +241,3 @@ def _known(session: Session, report: Report) -> Scopes:
         received = session.recipient().grants()
         found |= {grant.grant_id: grant.scope for grant in received if grant.scope is not None}
     return found
-
-
-def _publish(session: Session, folder: Path, copy: Copy) -> str:
-    """Put the copy into the store, in place of the one that was put there before."""
-    from ffem_chain.keys.files import write_private
-
-    store, note = session.store(), folder / "published"
-    cid = store.put(copy.files())
-    former = note.read_text("utf-8").strip() if note.exists() else ""
-    write_private(note, f"{cid}\n".encode())
-    if former and former != cid:
-        store.unpin(former)
-    return cid
-
-
-def _export(copy: Copy, car: Path) -> None:
-    """Write the copy as a CAR file; no store is needed for that."""
-    from ffem_chain.stores.memory import MemoryStore
-
-    store = MemoryStore()
-    store.export_car(store.put(copy.files()), car)
