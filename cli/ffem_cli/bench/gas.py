@@ -39,7 +39,7 @@ def measure(repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
         other, camera, third, friend = people
         Owner(other.registry, other.vault, other.account).create_album(_ALBUM)
         owner = Owner(camera.registry, camera.vault, camera.account)
-        keeper = _serve(owner, third)
+        keeper = serve(owner, third, _ALBUM)
         recipient = Recipient(friend.registry, friend.vault, friend.account)
         recipient.register_key()
         recipient.register_key(XWING)
@@ -55,11 +55,12 @@ def measure(repeats: int, say: Callable[[str, int], None]) -> dict[str, Any]:
     }
 
 
-def _serve(owner: Owner, person: Person) -> Keeper:
+def serve(owner: Owner, person: Person, album: str) -> Keeper:
+    """Makes the owner's `album` with this person as its only keeper, who accepts it."""
     from ffem_node.keeper import Keeper
 
     keeper = Keeper(person.registry, person.vault, person.account)
-    owner.create_album(_ALBUM, [person.wallet])
+    owner.create_album(album, [person.wallet])
     for proposal in keeper.proposals():
         keeper.accept(proposal.keeper_set)
     return keeper
