@@ -49,6 +49,7 @@ def _section(one: SectionView) -> list[str]:
     out += [f"**{text(one.problem)}**", ""] if one.problem else []
     out += [f"*{text(one.earlier)}*", ""] if one.earlier else []
     out += _spaced([text(one.lead)]) if one.lead else []
+    out += [*_claims(one.claims), ""] if one.claims else []
     kept = one.entry.saved
     for part in one.parts if kept else []:
         assert kept is not None
@@ -61,8 +62,6 @@ def _section(one: SectionView) -> list[str]:
         elif isinstance(part, Plot | Sheet):
             out += [f"![{text(part.title)}]({kept.file(part)})", ""]
         out += [text(part.note), ""] if part.note else []
-    if one.claims:
-        out += ["### What was promised", "", *_claims(one.claims), ""]
     if kept is not None:
         out += [
             *_code(str(kept.made["command"])),
@@ -88,7 +87,7 @@ def _raw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
 
 
 def _code(line: str) -> list[str]:
-    return ["```", line.replace("`", "'"), "```", ""]
+    return ["```", " ".join(line.replace("`", "'").split()), "```", ""]
 
 
 def _spaced(paragraphs: Iterable[str]) -> list[str]:

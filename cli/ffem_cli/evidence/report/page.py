@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -21,14 +23,6 @@ _CODE = re.compile(r"`([^`\n]+)`")
 
 def html(report: Report, views: Sequence[SectionView], drawn: Mapping[str, str]) -> str:
     """The page. `drawn` holds the plots' SVG by file name. Everything that a section says is escaped."""
-    environment = Environment(
-        loader=PackageLoader("ffem_cli.evidence.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"prose": _prose, "inline": _inline, "cell": view.cell}
 
     def picture(of: SectionView, plot: Plot) -> Markup:
         assert of.entry.saved is not None
@@ -39,25 +33,41 @@ def html(report: Report, views: Sequence[SectionView], drawn: Mapping[str, str])
     def png(sheet: Sheet) -> str:
         return "data:image/png;base64," + base64.b64encode(sheet.png).decode()
 
-    style, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
-    return environment.get_template("page.html").render(
-        title=view.TITLE,
-        lead=view.LEAD,
-        command=view.COMMAND,
-        small=view.SMALL if any(v.entry.saved and v.entry.saved.inputs["small"] for v in views) else "",
-        verdict=view.verdict(views),
-        views=views,
-        words=view.WORDS,
-        marks={True: "yes", False: "no", None: "open"},
-        terms=TERMS,
-        environment=report.environment,
-        style=Markup(style),  # noqa: S704 - a file of this package
-        kind=lambda part: type(part).__name__,
-        numeric=view.numeric,
-        numbers=view.numbers,
-        picture=picture,
-        png=png,
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=view.TITLE,
+            lead=view.LEAD,
+            command=view.COMMAND,
+            small=view.SMALL if any(v.entry.saved and v.entry.saved.inputs["small"] for v in views) else "",
+            verdict=view.verdict(views),
+            views=views,
+            words=view.WORDS,
+            marks={True: "yes", False: "no", None: "open"},
+            terms=TERMS,
+            environment=report.environment,
+            style=Markup(resources.files(__package__).joinpath("page.css").read_text("utf-8")),  # noqa: S704 - of this package
+            kind=lambda part: type(part).__name__,
+            numeric=view.numeric,
+            numbers=view.numbers,
+            picture=picture,
+            png=png,
+        )
     )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ffem_cli.evidence.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"prose": _prose, "inline": _inline, "cell": view.cell}
+    return environment
 
 
 def _inline(text: str) -> Markup:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from ffem_cli.evidence.result import Plot, Series
@@ -26,6 +27,7 @@ INK, SOFT, PAPER = "#1c2127", "#c9ced6", "#ffffff"
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#b3a100")
 _MARKERS = "osD^vPX*"
 _WIDTH = 7.2  # inches
+_PLAIN = FuncFormatter(lambda number, _: f"{number:g}")  # powers of ten would be formulas
 _STYLE: Any = {
     "svg.hashsalt": "ffem",
     "svg.fonttype": "none",
@@ -85,6 +87,16 @@ def _longest(plot: Plot) -> int:
     return max((len(series.name) for series in plot.series), default=0)
 
 
+def _folded(name: str) -> str:
+    """A name of a bar on lines of 30 characters, three at most."""
+    return "\n".join(textwrap.wrap(textwrap.shorten(name, 88, placeholder="..."), 30)) or name
+
+
+def _short(text: str) -> str:
+    """A label or a name in the legend, cut where it would be wider than the plot."""
+    return textwrap.shorten(text, 60, placeholder="...")
+
+
 def _names(plot: Plot) -> list[str]:
     """The names of the bars of all series, in the order in which they first come."""
     return list(dict.fromkeys(str(x) for series in plot.series for x in series.x))
@@ -98,7 +110,8 @@ def _is_sideways(plot: Plot) -> bool:
 def _height(plot: Plot) -> float:
     legend = 0.24 * math.ceil(len(plot.series) / 2) if len(plot.series) > 1 else 0.0
     if plot.kind == "bars" and _is_sideways(plot):
-        return float(0.75 + legend + len(_names(plot)) * (0.16 + 0.15 * len(plot.series)))
+        lines = max((_folded(name).count("\n") for name in _names(plot)), default=0) + 1
+        return float(0.75 + legend + len(_names(plot)) * max(0.16 + 0.15 * len(plot.series), 0.08 + 0.15 * lines))
     return 3.4 + legend
 
 
@@ -111,13 +124,13 @@ def _bars(axes: Any, plot: Plot) -> None:
         y = np.maximum(np.asarray(series.y, float), floor) if plot.log_y else np.asarray(series.y, float)
         draw, reach = (axes.barh, "xerr") if sideways else (axes.bar, "yerr")
         whiskers = {reach: _whiskers(series, y, floor)} if series.low is not None else {}
-        style = {"color": COLOURS[at % len(COLOURS)], "label": series.name or None}
+        style = {"color": COLOURS[at % len(COLOURS)], "label": _short(series.name)}
         draw(place, y, thick * 0.92, error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **whiskers, **style)
     value, other = ("x", "y") if sideways else ("y", "x")
-    getattr(axes, f"set_{other}ticks")(range(len(names)), names)
+    getattr(axes, f"set_{other}ticks")(range(len(names)), [_folded(name) for name in names])
     axes.tick_params(axis=other, length=0)
-    getattr(axes, f"set_{value}label")(plot.y_label)
-    getattr(axes, f"set_{other}label")(plot.x_label)
+    getattr(axes, f"set_{value}label")(_short(plot.y_label))
+    getattr(axes, f"set_{other}label")(_short(plot.x_label))
     axes.grid(axis=value)
     if sideways:
         axes.invert_yaxis()
@@ -132,16 +145,27 @@ def _lines(axes: Any, plot: Plot) -> None:
         x: Any = [words.index(str(one)) for one in series.x] if words else list(series.x)
         y = np.maximum(np.asarray(series.y, float), floor)
         reach = _whiskers(series, y, floor) if series.low is not None else None
-        colour = COLOURS[at % len(COLOURS)]
-        axes.errorbar(
-            x, y, reach, color=colour, marker=_MARKERS[at % len(_MARKERS)], ms=4, lw=1.4, capsize=2, label=series.name
-        )
+        style = {
+            "color": COLOURS[at % len(COLOURS)],
+            "marker": _MARKERS[at % len(_MARKERS)],
+            "label": _short(series.name),
+        }
+        axes.errorbar(x, y, reach, ms=4, lw=1.4, capsize=2, **style)
     if words:
         axes.set_xticks(range(len(words)), words)
-    axes.set_xlabel(plot.x_label)
-    axes.set_ylabel(plot.y_label)
+    elif _spans(plot) > 50:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(_PLAIN)
+    axes.set_xlabel(_short(plot.x_label))
+    axes.set_ylabel(_short(plot.y_label))
     axes.grid()
     _scale(axes, plot, "y", floor)
+
+
+def _spans(plot: Plot) -> float:
+    """The largest x over the smallest; 1 where one is not above 0."""
+    every = [float(x) for one in plot.series for x in one.x]
+    return max(every) / min(every) if every and min(every) > 0 else 1.0
 
 
 def _is_words(x: Sequence[Any]) -> bool:
@@ -170,4 +194,6 @@ def _scale(axes: Any, plot: Plot, value: str, floor: float) -> None:
         return
     getattr(axes, f"set_{value}scale")("log")
     getattr(axes, f"set_{value}lim")(**{"bottom" if value == "y" else "left": floor})
-    getattr(axes, f"{value}axis").set_minor_formatter(NullFormatter())
+    axis = getattr(axes, f"{value}axis")
+    axis.set_major_formatter(_PLAIN)
+    axis.set_minor_formatter(NullFormatter())

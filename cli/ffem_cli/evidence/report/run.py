@@ -148,7 +148,9 @@ def _one(entry: Entry, setting: Setting, out: Path, command: str, report: Report
         known = _explained(error)
         if os.environ.get("FFEM_DEBUG"):
             traceback.print_exc()
-        entry.state, entry.failure = "failed", Failure(known.message, known.hint, known.exit_status)
+        # reports are published: where the data lie is nobody's business
+        message, hint = (text.replace(str(setting.data), "DIR") for text in (known.message, known.hint))
+        entry.state, entry.failure = "failed", Failure(message, hint, known.exit_status)
         report.errors.append(known)
 
 

@@ -21,7 +21,7 @@ LEAD = (
     "ffem-chain is for cameras whose pictures can be shared while the faces in them cannot. The camera encrypts every "
     "face. What everybody sees is the photo with noise in place of the face (I_enc), or, for those who prefer it, a "
     "fake face of nobody. Whoever is granted the key gets the original pixels back.",
-    "Nobody should have to believe that. This page holds every figure that the project claims: what was asked, what "
+    "Nobody should have to believe that. This page holds the figures that the project claims: what was asked, what "
     "was measured, on what, and whether it is as good as it was meant to be. Where something missed its goal, it says "
     "so. One command makes all of it again, on the same data or on yours.",
     "Every face on this page was drawn by a model. None is a person's.",
@@ -71,7 +71,12 @@ class SectionView:
         failure = self.entry.failure
         if failure is not None:
             return f"could not be measured: {failure.message}" + (f" ({failure.hint})" if failure.hint else "")
-        return "" if self.entry.saved else "not measured yet"
+        return "not measured yet" if self.waits else ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was not tried yet."""
+        return self.entry.failure is None and self.entry.saved is None
 
     @property
     def earlier(self) -> str:
@@ -121,9 +126,12 @@ def verdict(views: Sequence[SectionView]) -> str:
     words = [f"{counts[True]} of {output.count(len(claims), 'claim')} hold", f"{counts[False]} missed their goal"]
     if counts[None]:
         words.append(f"{counts[None]} could not be judged here")
-    failed = sum(bool(view.problem) for view in views)
-    if failed:
-        words.append(f"{output.count(failed, 'section')} of {len(views)} could not be measured")
+    for count, text in (
+        (sum(v.entry.failure is not None for v in views), "could not be measured"),
+        (sum(v.waits for v in views), "not measured yet"),
+    ):
+        if count:
+            words.append(f"{output.count(count, 'section')} of {len(views)} {text}")
     return "; ".join(words) + "."
 
 
