@@ -1,9 +1,12 @@
-# Two commands matter: `make demo` (the whole story on one photo) and `make test`. Both set everything up first.
+# Two commands matter: `make demo` (the whole story on one photo) and `make test`. Both set everything up first, and so
+# does `make evidence DATA=folder` (every figure that the project claims).
 # The first Python on PATH that is new enough; `make PYTHON=...` takes another.
 PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$one && break; done)
 NPM ?= npm
 PHOTO ?=
+DATA ?=
+EVIDENCE_OPTIONS ?=
 OUT ?= demo-out
 
 VENV := .venv
@@ -14,7 +17,7 @@ PY_STAMP := $(VENV)/.installed
 NODE_STAMP := devnet/node_modules/.installed
 MODELS_STAMP := $(VENV)/.models
 
-.PHONY: setup demo test lint contracts check-python check-node lock clean
+.PHONY: setup demo evidence test lint contracts check-python check-node lock clean
 
 setup: $(PY_STAMP) $(NODE_STAMP) $(MODELS_STAMP)
 
@@ -48,6 +51,14 @@ demo: export OUT := $(OUT)
 demo: setup
 	$(BIN)/ffem demo --out "$$OUT" -- $${PHOTO:+"$$PHOTO"}
 
+# Hours at full size, and goes on where it was interrupted. OUT counts only where it was given: its default is the demo's.
+evidence: export DATA := $(DATA)
+evidence: export OUT := $(if $(filter file,$(origin OUT)),evidence-out,$(OUT))
+evidence: setup
+	@test -n "$$DATA" || { echo "make evidence DATA=folder OUT=report; docs/EVIDENCE.md says what is in the folder" >&2; exit 1; }
+	$(BIN)/ffem eval networks
+	$(BIN)/ffem eval all --data "$$DATA" --out "$$OUT" --cache runs/cache $(EVIDENCE_OPTIONS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -73,5 +84,5 @@ lock: $(PY_STAMP)
 	mv requirements.lock.new requirements.lock
 
 clean:
-	rm -rf $(VENV) devnet/node_modules contracts/out contracts/cache demo-out dist \
+	rm -rf $(VENV) devnet/node_modules contracts/out contracts/cache demo-out evidence-out dist \
 	  .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -249,10 +249,12 @@ def _judges(setting: Setting) -> list[Detector]:
     for name in _JUDGES:
         if name == setting.camera.detector.name or len(found) == 2:
             continue
-        try:
-            found.append(detector(name, setting.model_cache))
-        except MissingExtra as error:
-            missing = error
+        for folder in (setting.model_cache, setting.data / "weights"):
+            try:
+                found.append(detector(name, folder))
+                break
+            except MissingExtra as error:
+                missing = missing or error
     if not found:
         raise missing or MissingExtra("no detector beside the camera's is on this machine", "ffem models list")
     return found

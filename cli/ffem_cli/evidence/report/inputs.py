@@ -12,7 +12,9 @@ from typing import Any
 
 import psutil
 
+from ffem_chain.faces import modelcache
 from ffem_cli.bench import machine
+from ffem_cli.eval import networks
 from ffem_cli.evidence.sections import Section
 from ffem_cli.evidence.setting import Setting
 
@@ -34,7 +36,7 @@ def of(name: str, section: Section, setting: Setting) -> dict[str, Any]:
         "options": list(setting.options),
         "camera": setting.camera.depends,
         "recognisers": [_recogniser(given) for given in setting.recognisers],
-        "plugins": _listing(setting.model_cache),
+        "plugins": _plugins(setting.model_cache),
         "data": {folder: _listing(setting.data / folder) for folder in section.NEEDS},
         "code": code(name),
         "versions": {name: found for name, found in machine.describe()["versions"].items() if name in _VERSIONS},
@@ -101,6 +103,15 @@ def _recogniser(given: str) -> dict[str, str]:
     if not path.is_file():
         return {"name": given}
     return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _plugins(model_cache: Path) -> dict[str, Any]:
+    """Which models and networks of others are on this machine. What a section fetches for itself does not count."""
+    absent = networks.missing(model_cache)
+    return {
+        "models": {model.name: modelcache.state(model, model_cache) for model in modelcache.KNOWN},
+        "networks": [one.name for one in networks.KNOWN if one.name not in absent],
+    }
 
 
 def _listing(folder: Path) -> dict[str, Any]:
