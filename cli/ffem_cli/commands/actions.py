@@ -49,7 +49,7 @@ def hmdb51(
 ) -> Answer:
     """Action recognition on clips sealed frame by frame, in HMDB51's layout: test a video network, or train it before.
 
-    Every frame is sealed under a key of its own, about 0.7 s each: testing on all of split 1 takes five hours of a core.
+    Every frame is sealed under a key of its own, about 0.7 s each: a test on all of split 1 takes five hours of a core.
     """
     from ffem_cli.eval.sealing import Camera
     from ffem_cli.evidence.downstream import actions, volumes

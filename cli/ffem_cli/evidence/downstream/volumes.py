@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,9 @@ def load(given: str, classes: int) -> tuple[torch.nn.Module, str]:
     except OSError as error:
         raise InputError(f"the network {given} cannot be read: {error.strerror}", "a TorchScript file") from None
     try:
-        loaded = torch.jit.load(given, map_location="cpu")  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # what people have is TorchScript, deprecated or not
+            loaded = torch.jit.load(given, map_location="cpu")  # type: ignore[no-untyped-call]
     except RuntimeError:
         raise FormatError(f"{given} is no TorchScript file", "torch.jit.script(module).save(FILE)") from None
     return cast(torch.nn.Module, loaded), hashlib.sha256(content).hexdigest()

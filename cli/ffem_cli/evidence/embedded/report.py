@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ffem_chain.errors import FfemError
-from ffem_chain.faces.posing import pose
 from ffem_cli.evidence.embedded.energy import NO_SENSOR
 from ffem_cli.evidence.embedded.worker import PAPER as PAPER_SHAPE
 from ffem_cli.evidence.result import Cell, Claim, Plot, Result, Series, Table, Text
@@ -57,7 +56,7 @@ def measure(setting: Setting) -> Result:
 
 
 def _measured(name: str, setting: Setting) -> dict[str, Any]:
-    estimator = setting.camera.pose.name if setting.camera.pose else pose.NAMES[-1]
+    estimator = setting.camera.pose.name if setting.camera.pose else "landmarks"
     command = [sys.executable, "-m", "ffem_cli.evidence.embedded.worker", name]
     command += ["--detector", setting.camera.detector.name, "--pose", estimator, "--models", str(setting.model_cache)]
     command += ["--repeats", str(setting.size(15, 1)), "--seconds", str(setting.size(10, 1))]
