@@ -83,6 +83,8 @@ def with_extra() -> None:
 
 def command(session: Session, made: Setting) -> str:
     """The command line that makes this again; DIR and OUT stand for folders, recognisers have lost theirs."""
+    from ffem_cli.evidence.report import inputs
+
     words = ["ffem"]
     for name in ("model", "rotation", "detector", "pose"):
         value = session.config.text(name)
@@ -90,7 +92,7 @@ def command(session: Session, made: Setting) -> str:
             words += [f"--{name}", value]
     words += ["eval", "all", "--data", "DIR", "--out", "OUT"]
     for given in made.recognisers:
-        words += ["--recogniser", Path(given).name]
+        words += ["--recogniser", inputs.published_name(given)]
     words += [option for option, is_given in (("--small", made.small), ("--retrain", made.retrain)) if is_given]
     return shlex.join([*words, "--seed", str(made.seed)])
 

@@ -236,7 +236,7 @@ def _recogniser(setting: Setting) -> Recogniser:
 
     shared = setting.data / "weights" / "mobilefacenet_128d.onnx"
     named = setting.recognisers[0] if setting.recognisers else None
-    return open_recogniser(named or (str(shared) if shared.is_file() else "dlib"))
+    return open_recogniser(named or (str(shared) if shared.is_file() else "dlib"), setting.model_cache)
 
 
 def _judges(setting: Setting) -> list[Detector]:

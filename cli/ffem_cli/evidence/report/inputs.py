@@ -99,10 +99,22 @@ def _sources(folder: Path, pattern: str) -> list[tuple[str, Path]]:
 
 def _recogniser(given: str) -> dict[str, str]:
     """A file by its name and bytes, since it may be moved; anything else is a recogniser's name."""
-    path = Path(given)
-    if not path.is_file():
+    path = recogniser_file(given)
+    if path is None:
         return {"name": given}
-    return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"name": published_name(given), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def recogniser_file(given: str) -> Path | None:
+    """The file of FILE or FAMILY:FILE; None where a recogniser is named without one."""
+    found = [path for path in (Path(given), Path(given.partition(":")[2] or given)) if path.is_file()]
+    return found[0] if found else None
+
+
+def published_name(given: str) -> str:
+    """FILE or FAMILY:FILE without the folder."""
+    path = recogniser_file(given)
+    return given if path is None else given.removesuffix(str(path)) + path.name
 
 
 def _plugins(model_cache: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def run(names: Sequence[str], setting: Setting, out: Path, command: str, write: 
         entry = next(entry for entry in report.entries if entry.name == name)
 
         def told(what: str, done: int, name: str = name) -> None:
-            say(f"{name}: {what}", done)
+            say(what if what.startswith(f"{name}: ") else f"{name}: {what}", done)
 
         _one(entry, replace(setting, say=told), out, command, report)
         _publish(out, report, write)
