@@ -41,6 +41,14 @@ class Crowd:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Cosines from which a pair is accepted, one for each of `FALSE_ACCEPTS`, and from how many pairs they are."""
+
+    cosines: tuple[float, ...]
+    pairs: int
+
+
+@dataclass(frozen=True)
 class Score:
     """What an attacker reaches against a cover with one recogniser. Shares are in [0, 1], intervals of 95 %; `accepted`
     are the shares of pairs of a covered probe and a mate that are accepted at `FALSE_ACCEPTS`. `p` is the probability
@@ -60,6 +68,7 @@ class Score:
     chance: tuple[float, float]
     found: float
     p: float
+    limits: Limits
     corrected: float = math.nan
 
     @property
@@ -76,19 +85,19 @@ def score(
     views: Sequence[Floats],
     people: Sequence[str],
     crowd: Crowd,
-    thresholds: Sequence[float],
+    limits: Limits,
 ) -> Score:
     """Identifies `views`, unit vectors (N, d) of the probes for each key; a row of zeros is a photo without a face,
     and a miss."""
     ranked, accepted, found = [], [], []
     for vectors in views:
         similar = vectors @ crowd.vectors.T
-        there = vectors.any(axis=1)
+        there: Mask = np.abs(vectors).max(axis=1) > 0
         best = np.where(crowd.mates, similar, -np.inf).max(axis=1)
         rank = ((similar > best[:, None]) & crowd.others).sum(axis=1)
         ranked.append(np.where(there, rank, len(crowd.vectors)))
         count = np.maximum(1, crowd.mates.sum(axis=1))
-        passed = [((similar >= t) & crowd.mates).sum(axis=1) / count for t in thresholds]
+        passed = [((similar >= t) & crowd.mates).sum(axis=1) / count for t in limits.cosines]
         accepted.append(np.stack(passed, axis=1) * there[:, None])
         found.append(there)
     ranks, owners = np.concatenate(ranked), list(people) * len(views)
@@ -111,12 +120,13 @@ def score(
         chance,
         float(np.concatenate(found).mean()),
         at_least(hits, len(ranks), chance[0]),
+        limits,
     )
 
 
-def thresholds(vectors: Floats, people: Sequence[str], left_out: set[str], seed: int) -> tuple[list[float], int]:
-    """Cosines that are exceeded by `FALSE_ACCEPTS` of the pairs of different people, none of them in `left_out`, and
-    the number of pairs."""
+def thresholds(vectors: Floats, people: Sequence[str], left_out: set[str], seed: int) -> Limits:
+    """Cosines that are exceeded by `FALSE_ACCEPTS` of the pairs of different people, none of them in `left_out`: of at
+    most 3,000 photos, drawn by the seed."""
     kept = [at for at, person in enumerate(people) if person not in left_out]
     unit, names = vectors[kept], np.unique(np.asarray(people)[kept], return_inverse=True)[1]
     rng = np.random.default_rng(seed)
@@ -126,7 +136,7 @@ def thresholds(vectors: Floats, people: Sequence[str], left_out: set[str], seed:
     for at in range(len(unit) - 1):
         parts.append((unit[at + 1 :] @ unit[at])[names[at + 1 :] != names[at]])
     pairs = np.concatenate(parts) if parts else np.zeros(1, np.float32)
-    return [float(np.quantile(pairs, 1 - rate)) for rate in FALSE_ACCEPTS], len(pairs)
+    return Limits(tuple(float(np.quantile(pairs, 1 - rate)) for rate in FALSE_ACCEPTS), len(pairs))
 
 
 def at_least(hits: int, trials: int, chance: float) -> float:
