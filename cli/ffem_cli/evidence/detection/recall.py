@@ -62,13 +62,14 @@ def pairs(a: Sequence[Detection], b: Sequence[Detection]) -> list[tuple[int, int
     return out
 
 
-def agreed(found: Mapping[str, Sequence[Detection]], without: str) -> list[Detection]:
-    """Faces of which at least two detectors other than `without` are sure, each as the surer of them sees it."""
+def agreed(found: Mapping[str, Sequence[Detection]], without: str, least: float = SURE) -> list[Detection]:
+    """Faces that at least two detectors other than `without` find with a score of `least`, each as the surer of them
+    sees it."""
     groups: list[list[Detection]] = []
     for name, faces in found.items():
         if name == without:
             continue
-        sure = [face for face in faces if face.score >= SURE]
+        sure = [face for face in faces if face.score >= least]
         matched = {j: i for i, j in pairs([group[0] for group in groups], sure)}
         for at, face in enumerate(sure):
             if at in matched:
@@ -78,12 +79,12 @@ def agreed(found: Mapping[str, Sequence[Detection]], without: str) -> list[Detec
     return [max(group, key=lambda face: face.score) for group in groups if len(group) > 1]
 
 
-def trials(scenes: Sequence[Scene], name: str) -> Trials:
-    """A detector against the true boxes, or where a scene has none against what the others agree on."""
+def trials(scenes: Sequence[Scene], name: str, least: float = SURE) -> Trials:
+    """A detector against the true boxes, or where a scene has none against what the others agree on (`agreed`)."""
     hits, hidden, sides, photos = [], [], [], []
     for scene in scenes:
         seen = scene.found[name]
-        faces = agreed(scene.found, name) if scene.true is None else scene.true
+        faces = agreed(scene.found, name, least) if scene.true is None else scene.true
         matched = {i for i, _ in pairs(faces, seen)}
         for at, face in enumerate(faces):
             hits.append(at in matched)

@@ -163,7 +163,7 @@ def body(network: Network, picture: Picture, box: Box) -> Array:
     side = network.shape[1]
     scale = side / (2 * half)
     move = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
-    view = cv2.warpAffine(picture, move, (side, side), flags=cv2.INTER_AREA)
+    view = cv2.warpAffine(picture, move, (side, side), flags=cv2.INTER_LINEAR)
     (points,) = network.run(view[None].astype(np.float32)).values()
     found = points.reshape(17, 3).astype(np.float64)  # y, x, score
     return np.column_stack([found[:, 1] * 2 * half + x, found[:, 0] * 2 * half + y, found[:, 2]])
