@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffem_chain.errors import FormatError, InputError
@@ -12,6 +13,7 @@ from ffem_chain.stores.cid import digest_of_cid
 
 if TYPE_CHECKING:
     from ffem_chain.audit.index.reading import IndexedRegistry
+    from ffem_chain.capture.proof import CaptureProof
     from ffem_chain.roles.owner import Owner
     from ffem_chain.roles.recipient import Recipient
     from ffem_chain.roles.records import Album, CaptureRecord, GrantRecord
@@ -73,17 +75,19 @@ def _one(found: Sequence[Found], name: Name, ids: Sequence[bytes], what: str) ->
 # ---------------------------------------------------------------------- captures of anybody, on the chain
 
 
-def capture_on_chain(session: Session, text: str, album: str | None = None) -> Registration:
+def capture_on_chain(session: Session, text: str, album: str | None = None, proof: Path | None = None) -> Registration:
     """The capture that is meant, its registration checked; by itself, or in a batch of an album.
 
     `album` is the id of an album, in hex: anybody may register a uid in an album of theirs, too. Without it, batches of
     those albums are looked into to which this wallet's vault and grants lead, where the passphrase can be had, and all
     batches whose lists the index knows. Of several albums the one in this wallet's vault is meant, else the one in
-    which it has a grant. Raises InputError (several, naming them), Refused, Tampered, and the error of a batch that may
-    have the capture and cannot be used.
+    which it has a grant. A `proof` takes the place of all that. Raises InputError (several, naming them), Refused,
+    Tampered, and the error of a batch that may have the capture and cannot be used.
     """
     from ffem_cli.session import can_unlock
 
+    if proof is not None:
+        return _proven(session, text, album, proof)
     if not session.has_wallet() or not can_unlock():
         return _find(session, text, album, lambda name: (), list)
     own: list[bytes] = []
@@ -98,8 +102,12 @@ def capture_on_chain(session: Session, text: str, album: str | None = None) -> R
     return _find(session, text, album, albums, choose)
 
 
-def granted_capture(session: Session, recipient: Recipient, text: str, album: str | None = None) -> Registration:
+def granted_capture(
+    session: Session, recipient: Recipient, text: str, album: str | None = None, proof: Path | None = None
+) -> Registration:
     """Like `capture_on_chain`; of several albums the one in which this wallet has a grant is meant."""
+    if proof is not None:
+        return _proven(session, text, album, proof)
     return _find(
         session,
         text,
@@ -107,6 +115,23 @@ def granted_capture(session: Session, recipient: Recipient, text: str, album: st
         lambda name: _granting(recipient, name),
         lambda places: _granted(recipient, places),
     )
+
+
+def read_proof(path: Path, text: str, album: str | None) -> CaptureProof:
+    """The proof in a file, of the capture and the album that are meant. Raises InputError, FormatError, Tampered."""
+    from ffem_chain.capture.proof import MAX_BYTES, CaptureProof
+    from ffem_chain.keys.files import read_file
+
+    found = CaptureProof.from_json(read_file(path, "proof of a capture", MAX_BYTES))
+    meant = album is None or parse_name(album, hint="an album's id is 64 hexadecimal digits").means(found.album)
+    if not meant or not parse_name(text).means(found.uid, found.digest):
+        what = f"capture {found.uid.hex()[:SHOWN]} in album {found.album.hex()[:SHOWN]}"
+        raise InputError(f"{path} is the proof of {what}, not of {text[:64]!r}", "name that capture, or another file")
+    return found
+
+
+def _proven(session: Session, text: str, album: str | None, path: Path) -> Registration:
+    return session.registrations().proven(read_proof(path, text, album))
 
 
 def _granted(recipient: Recipient, places: Sequence[Place]) -> list[Place]:

@@ -100,8 +100,31 @@ def register_together(
     ]
     roots = {uid: one.root for one in made for uid in one.uids}
     roots |= {record.uid: record.root for record in mined}
+    done = dict.fromkeys(roots.values())
     _mark(outcomes, roots, {record.uid: record for record in (*mined, *held)})
+    _write_proofs(session, owner, outcomes, done)
     return batches
+
+
+def _write_proofs(session: Session, owner: Owner, outcomes: Iterable[dict[str, Any]], roots: Iterable[bytes]) -> None:
+    """Put the proof of each capture of these batches into FFEM_HOME/proofs, and beside its exported picture."""
+    from ffem_chain.roles.batches import proofs
+
+    exported = {one["uid"]: one["exported"] for one in outcomes if "exported" in one}
+    folder = session.config.home / "proofs"
+    for proof in (one for root in roots for one in proofs(owner, root)):
+        paths = [folder / f"{proof.uid.hex()}.json"]
+        if proof.uid in exported:
+            paths.append(exported[proof.uid].with_suffix(".proof.json"))
+        try:
+            for path in paths:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.write_bytes(proof.to_json())  # it follows from the vault: nothing is lost with it
+        except OSError as error:
+            session.out.note(
+                f"proofs of captures cannot be written: {error.strerror}; ffem show --save-proof does later"
+            )
+            return
 
 
 def _mark(outcomes: list[dict[str, Any]], roots: dict[bytes, bytes], records: dict[bytes, CaptureRecord]) -> None:

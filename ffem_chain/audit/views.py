@@ -6,7 +6,7 @@ recipient's own), `scopes` resolves it; otherwise every grant of the album may b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,12 +15,12 @@ from ffem_chain.audit.history import History, KeyHistory
 from ffem_chain.audit.model import Anomaly, Report
 from ffem_chain.chain.events import CaptureRegistered
 from ffem_chain.chain.types import GrantStatus, KeyStatus
-from ffem_chain.errors import FormatError, InputError, Refused
+from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.scope import LEVEL_CAPTURE, Scope
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.ledger import Ledger
 from ffem_chain.roles.records import covers, describe
-from ffem_chain.stores.cid import cid_of_digest, digest_of_cid
+from ffem_chain.stores.cid import cid_of_digest
 
 Scopes = Mapping[bytes, Scope]
 CANNOT_TELL = (
@@ -121,52 +121,6 @@ class WalletView:
     keeps: tuple[int, ...]
     cannot_tell: str
     anomalies: tuple[Anomaly, ...]
-
-
-def find_capture(
-    report: Report,
-    text: str,
-    album: bytes | None = None,
-    listed: Sequence[CaptureRegistered] | None = None,
-    unlisted: int | None = None,
-) -> CaptureRegistered:
-    """The capture that `text` names: uid in hex, its first digits (6 or more), or its CID.
-
-    `listed` are captures of batches, as if each had been registered by itself, and `unlisted` says how many batches
-    there are whose captures are not known (None: those of the report).
-    Raises Refused where none is registered (saying whether that is proven), InputError where several are.
-    """
-    listed = report.listed if listed is None else listed
-    unlisted = report.unlisted if unlisted is None else unlisted
-    wanted = text.removeprefix("0x").lower()
-    digest = b""
-    if text.startswith("b") and len(text) == 59:
-        try:
-            digest = digest_of_cid(text)
-        except FormatError:
-            digest = b""
-    # Of two registrations of a uid in an album the first counts.
-    alone = (capture for entry in report.history.albums.values() for capture in entry.captures.values())
-    ordered = sorted([*alone, *listed], key=lambda capture: (capture.block, capture.log_index))
-    counting = {(capture.album, capture.uid): capture for capture in reversed(ordered)}
-    found = [
-        capture
-        for (name, uid), capture in counting.items()
-        if album in (None, name)
-        and ((digest and capture.digest == digest) or (len(wanted) >= 6 and uid.hex().startswith(wanted)))
-    ]
-    if not found:
-        proof = "proven by the storage root" if report.complete else "as far as the logs show"
-        if unlisted:
-            proof += f"), as far as lists are known (batches without one here: {unlisted}"
-        hint = "use a store that has the lists, or a proof of the capture (--proof)" if unlisted else "ffem ls"
-        raise Refused(f"no capture {text[:64]} is registered at block {report.block} ({proof})", hint)
-    if len(found) > 1:
-        names = ", ".join(f"{c.uid.hex()} in album {c.album.hex()[:16]}" for c in found[:5])
-        raise InputError(
-            f"{text[:64]} names {len(found)} captures: {names}", "give more digits, or name the album with --in-album"
-        )
-    return found[0]
 
 
 def capture_view(report: Report, capture: CaptureRegistered, scopes: Scopes) -> CaptureView:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ffem_chain.capture.batch import MAX_CAPTURES, NAME, CaptureList, Entry
+from ffem_chain.capture.proof import CaptureProof
 from ffem_chain.roles.archive import Archive
 from ffem_chain.roles.records import CaptureRecord
 from ffem_chain.stores.base import Store
@@ -82,6 +83,17 @@ def restore_lists(archive: Archive, store: Store, album: bytes | None = None) ->
             store.put(files)
             put.append(cid)
     return put
+
+
+def proofs(archive: Archive, root: bytes) -> list[CaptureProof]:
+    """The proof of each capture of a batch of this owner; none where another vault has a part of it."""
+    group = [one for one in archive.captures() if one.root == root]
+    listed = _listed(group) if group else None
+    if listed is None or listed.root != root:
+        return []
+    registry = archive.registry
+    where = registry.rpc.chain_id, registry.address, registry.deployment_id, group[0].album_id
+    return [CaptureProof.of(listed, one, *where) for one in listed.entries]
 
 
 def _listed(group: Sequence[CaptureRecord]) -> CaptureList:

@@ -16,6 +16,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from ffem_chain.capture.batch import MAX_CAPTURES, CaptureList
+from ffem_chain.capture.proof import CaptureProof
 from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import FfemError, FormatError, Refused, StoreUnavailable, Tampered
@@ -57,6 +58,7 @@ class Registrations:
         self._source = Lists(store, folder)
         self._lists: dict[tuple[bytes, bytes], CaptureList] = {}
         self._problems: dict[tuple[bytes, bytes], FfemError] = {}
+        self._shown: dict[tuple[bytes, bytes], Registration] = {}
 
     @property
     def problems(self) -> list[FfemError]:
@@ -109,13 +111,37 @@ class Registrations:
         )
         return list(dict.fromkeys(entry.uid for entry in found))
 
-    def proof(self, found: Registration) -> tuple[bytes, ...]:
-        """Siblings of a capture of a batch, as the contract's `verifyCapture` takes them. Raises the batch's error."""
+    def proof(self, found: Registration) -> CaptureProof:
+        """The proof of a capture of a batch. Raises the batch's error."""
         for event, listed in self._usable(found.album, {found.root}):
             entry = listed.find(found.uid) if event.root == found.root else None
             if entry is not None:
-                return listed.proof(entry)
+                chain, address = self.registry.rpc.chain_id, self.registry.address
+                return CaptureProof.of(listed, entry, chain, address, self.registry.deployment_id, found.album)
         raise self.missing(f"capture {found.uid.hex()[:_SHOWN]} is in no batch", [found.album])
+
+    def proven(self, proof: CaptureProof) -> Registration:
+        """The registration that a proof shows, without the list: its batch is compared with the chain's. `find` gives
+        it from now on. Whether an earlier batch of the album lists the capture, too, is not known.
+
+        Raises Refused where the chain has no such batch, Tampered where the RPC's logs do not match the storage.
+        """
+        if proof.deployment != self.registry.deployment_id:
+            raise Refused("the proof is of another deployment", "check the registry's address and the chain")
+        stored = self.registry.capture_batch(proof.album, proof.root)
+        if not stored.count or (stored.count, stored.epoch) != (proof.count, proof.epoch):
+            raise Refused(f"batch {proof.root.hex()[:_SHOWN]} of the proof is not on the chain", "get another proof")
+        alone = self._alone(proof.album, proof.uid)
+        for event in self.registry.events([CapturesRegistered], album=proof.album):
+            if not isinstance(event, CapturesRegistered) or event.root != proof.root:
+                continue
+            if alone is not None and (alone.block, alone.log_index) < (event.block, event.log_index):
+                return alone
+            values = proof.digest, proof.key_commit, proof.epoch, proof.slot
+            found = Registration(proof.album, proof.uid, *values, event.block, event.log_index, event.root)
+            self._shown[proof.album, proof.uid] = found
+            return found
+        raise Tampered(f"the logs lack batch {proof.root.hex()[:_SHOWN]}", _LYING)
 
     def missing(self, text: str, albums: Sequence[bytes], hint: str = "") -> FfemError:
         """The error for what was not found in `albums`: a Refused, or that of a batch that may have it."""
@@ -126,6 +152,8 @@ class Registrations:
         return type(problems[0])(f"{text}, as far as can be read: {problems[0].message}{more}", problems[0].hint)
 
     def _find(self, album: bytes, uid: bytes) -> Registration | None:
+        if (album, uid) in self._shown:
+            return self._shown[album, uid]
         alone = self._alone(album, uid)
         for event, listed in self._usable(album, self.registry.batches_with(album, uid)):
             if alone is not None and (alone.block, alone.log_index) < (event.block, event.log_index):

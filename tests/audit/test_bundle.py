@@ -15,8 +15,9 @@ from ffem_chain.audit.bundle.format import HEAD, HEADERS, RECEIPTS, REPORT, Head
 from ffem_chain.audit.bundle.plan import Links
 from ffem_chain.audit.bundle.report import Place, report_of
 from ffem_chain.audit.bundle.verify import Verified, verify
+from ffem_chain.audit.captures import find_capture
 from ffem_chain.audit.run import audit
-from ffem_chain.audit.views import capture_view, find_capture, grant_lines
+from ffem_chain.audit.views import capture_view, grant_lines
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import ChainUnavailable, FfemError, InputError, Refused, Tampered

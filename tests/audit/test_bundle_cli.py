@@ -88,6 +88,18 @@ def test_a_capture_of_a_batch_and_a_recipient(crowd: Crowd, ffem: Cli, tmp_path:
     assert uid in ffem.ok(*words, "--capture", uid).out
 
 
+def test_a_proof_stands_in_for_a_list_that_a_bundle_lacks(crowd: Crowd, ffem: Cli, tmp_path: Path) -> None:
+    bundle, proof, uid = tmp_path / "bundle.tar", tmp_path / "proof.json", crowd.uids[0].hex()
+    made = ffem.ok("audit", "export", "-o", bundle, "--no-manifests", "--json").data
+    ffem.ok("show", uid, "--in-album", crowd.album.hex(), "--save-proof", proof)
+    words = ("audit", "verify", "--offline", bundle, "--block-hash", "0x" + made["block_hash"], "--capture", uid)
+    assert "batches without one here: 2" in ffem(*words).err
+    data = ffem.ok(*words, "--proof", proof, "--json").data
+    assert data["capture"]["uid"] == uid and len(data["capture"]["grants"]) == len(crowd.grants)
+    proof.write_bytes(proof.read_bytes().replace(b'"count": 2', b'"count": 3'))
+    assert ffem(*words, "--proof", proof).status == 7
+
+
 def test_an_audit_by_a_node_finds_it_too(crowd: Crowd, ffem: Cli) -> None:
     """In the list that the store serves; the batch whose list it lacks is named."""
     uid = crowd.uids[0].hex()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from eth_utils import keccak
 
+from ffem_chain.audit.captures import find_capture
 from ffem_chain.audit.copy import Joined
 from ffem_chain.audit.index import update as updating
 from ffem_chain.audit.index.ask import Question, ask
@@ -20,7 +21,7 @@ from ffem_chain.audit.index.update import Index
 from ffem_chain.audit.run import audit
 from ffem_chain.audit.storage import storage_root
 from ffem_chain.audit.sync import load, sync
-from ffem_chain.audit.views import capture_view, find_capture, grant_view, wallet_view
+from ffem_chain.audit.views import capture_view, grant_view, wallet_view
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.registry import Registry, deploy
 from ffem_chain.errors import FormatError, Tampered

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ffem_chain.audit.bundle.captures import from_stores
+from ffem_chain.audit.captures import find_capture
 from ffem_chain.audit.index import ask as asking
 from ffem_chain.audit.index import lists as listing
 from ffem_chain.audit.index.ask import Question, ask
@@ -16,7 +17,7 @@ from ffem_chain.audit.index.reading import IndexedRegistry
 from ffem_chain.audit.index.update import Index
 from ffem_chain.audit.proofs import read_header
 from ffem_chain.audit.run import audit
-from ffem_chain.audit.views import capture_view, find_capture
+from ffem_chain.audit.views import capture_view
 from ffem_chain.capture.batch import NAME, CaptureList
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import FormatError, Refused

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ffem_chain.audit.captures import find_capture
 from ffem_chain.audit.model import Report
 from ffem_chain.audit.run import audit
-from ffem_chain.audit.views import Coverage, capture_view, find_capture, wallet_view
+from ffem_chain.audit.views import Coverage, capture_view, wallet_view
 from ffem_chain.chain.types import GrantStatus, KeyStatus
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.roles.ledger import read_ledger

@@ -82,7 +82,7 @@ def test_the_contract_accepts_the_proofs(world: World) -> None:
     finder = Registrations(registry, scene.store)
     for uid in batch.uids:
         found = finder.find(album, uid)
-        proof, values = finder.proof(found), (found.digest, found.key_commit, found.slot)
+        proof, values = finder.proof(found).siblings, (found.digest, found.key_commit, found.slot)
         assert (found.root, found.block) == (batch.root, batch.block)
         assert registry.verify_capture(album, found.root, uid, *values, proof)
         assert not registry.verify_capture(album, found.root, uid, bytes(32), *values[1:], proof)

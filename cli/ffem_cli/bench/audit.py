@@ -103,8 +103,9 @@ def _questions(index: Index, registry: Registry, families: Sequence[Family], rep
 
 
 def _question(name: str, index: Index, registry: Registry, family: Family) -> None:
+    from ffem_chain.audit.captures import find_capture
     from ffem_chain.audit.index.ask import Question, ask
-    from ffem_chain.audit.views import capture_view, find_capture, grant_view, wallet_view
+    from ffem_chain.audit.views import capture_view, grant_view, wallet_view
     from ffem_chain.chain.events import GrantCreated
     from ffem_chain.roles.registrations import Registrations
 

@@ -9,6 +9,7 @@ import typer
 
 from ffem_chain.errors import FfemError, InputError, NotForMe
 from ffem_cli import audited, lookup, shell
+from ffem_cli.commands.captures import ProofOption
 from ffem_cli.defaulting import DefaultGroup
 from ffem_cli.indexed import percent, session_index
 from ffem_cli.output import Answer, Table
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ffem_chain.audit.model import Anomaly, Report
     from ffem_chain.audit.source import EventSource
     from ffem_chain.audit.views import Scopes
+    from ffem_chain.capture.proof import CaptureProof
     from ffem_chain.chain.events import CaptureRegistered
     from ffem_chain.chain.registry import Registry
 
@@ -59,6 +61,7 @@ def audit(
         str | None, typer.Option("--grant", "-g", metavar="GRANT", help="A grant: all that happened to it.")
     ] = None,
     in_album: Annotated[str | None, typer.Option("--in-album", help="Id of the capture's album.")] = None,
+    proof: ProofOption = None,
     block: Annotated[
         str | None, typer.Option("--block", help="Number, or the 0x hash of a block you trust (default: the newest).")
     ] = None,
@@ -90,10 +93,11 @@ def audit(
     It needs no wallet and no passphrase. What no audit can prove is printed, too. Exit status 12: the chain's history
     is missing, altered or another contract's.
     """
+    from ffem_chain.audit.captures import find_capture, shown_by
     from ffem_chain.audit.copy import Joined
     from ffem_chain.audit.index.ask import Question, ask
     from ffem_chain.audit.run import audit as run
-    from ffem_chain.audit.views import capture_view, find_capture, grant_view, wallet_view
+    from ffem_chain.audit.views import capture_view, grant_view, wallet_view
     from ffem_chain.roles.keyring import checksum
 
     wallet = None if recipient is None else checksum(recipient)
@@ -102,6 +106,7 @@ def audit(
     if grant is not None:
         grant = lookup.parse_name(grant, hint=_GRANT_HINT).prefix or _no_grant(grant)
     at, album = parse_block(block), parse_album(in_album)
+    proven = proof_of(proof, capture, in_album)
     registry = session.unchecked_registry()
     source = source_of(session, registry, copy)
     stores = [session.store()] if check_store else []
@@ -110,7 +115,7 @@ def audit(
     with session.out.progress(100) as bar:
         report = None
         if index is not None:
-            asked = Question(capture=capture, grant=grant, wallet=wallet)
+            asked = Question(capture=capture, proof=proven, grant=grant, wallet=wallet)
             report = ask(index, asked, lists=session.lists, progress=percent(bar), **how)
             source = Joined(index, registry)
         answered = report is not None and not stores
@@ -121,7 +126,10 @@ def audit(
     shown = report.anomalies
     known: Scopes = _scopes(session, report, scopes) if report.deployment and (capture or grant or wallet) else {}
     if capture is not None and report.deployment:
-        listed, unlisted = (report.listed, report.unlisted) if answered else _listed(session, report)
+        if proven is not None:
+            listed, unlisted = shown_by(report, proven), 0
+        else:
+            listed, unlisted = (report.listed, report.unlisted) if answered else _listed(session, report)
         if unlisted:
             session.out.note(f"lists of {unlisted} batches of captures are not in the store: they are left out")
         data["unlisted_batches"] = unlisted
@@ -185,6 +193,15 @@ def parse_album(text: str | None) -> bytes | None:
     if len(name.prefix) != 64:
         raise InputError(f"{text[:80]!r} is no album's id", "an album's id has 64 hexadecimal digits")
     return bytes.fromhex(name.prefix)
+
+
+def proof_of(proof: Path | None, capture: str | None, album: str | None) -> CaptureProof | None:
+    """The proof in a file, which is of the capture that is asked about. Raises InputError, FormatError, Tampered."""
+    if proof is None:
+        return None
+    if capture is None:
+        raise InputError("--proof is of a capture, and none was named", "name it as well")
+    return lookup.read_proof(proof, capture, album)
 
 
 def source_of(session: Session, registry: Registry, copy: str | None) -> EventSource | None:

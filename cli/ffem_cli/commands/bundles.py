@@ -11,6 +11,7 @@ import typer
 from ffem_chain.errors import InputError
 from ffem_cli import audited, bundled, shell
 from ffem_cli.commands import audit
+from ffem_cli.commands.captures import ProofOption
 from ffem_cli.indexed import percent
 from ffem_cli.output import Answer
 from ffem_cli.session import Session
@@ -103,6 +104,7 @@ def verify(
         str | None,
         typer.Option("--capture", help="A capture (uid, first digits, or CID): who may open it, who did."),
     ] = None,
+    proof: ProofOption = None,
     recipient: Annotated[
         str | None, typer.Option("--recipient", "-r", metavar="WALLET", help="What a wallet received and opened.")
     ] = None,
@@ -120,10 +122,12 @@ def verify(
     """
     from ffem_chain.audit.bundle.report import report_of
     from ffem_chain.audit.bundle.verify import verify as run
-    from ffem_chain.audit.views import capture_view, find_capture, wallet_view
+    from ffem_chain.audit.captures import find_capture, shown_by
+    from ffem_chain.audit.views import capture_view, wallet_view
     from ffem_chain.roles.keyring import checksum
 
     wallet = None if recipient is None else checksum(recipient)
+    proven = audit.proof_of(proof, capture, None)
     trusted = _hashes(block_hash or [])
     if not trusted:
         if offline:
@@ -136,7 +140,10 @@ def verify(
     data, blocks = bundled.head(found, report)
     shown = report.anomalies
     if capture is not None:
-        view = capture_view(report, find_capture(report, capture, None, found.catalogue.listed), {})
+        known = found.catalogue
+        listed = known.listed if proven is None else shown_by(report, proven)
+        unlisted = len(known.unlisted) if proven is None else 0
+        view = capture_view(report, find_capture(report, capture, None, listed, unlisted), {})
         data["capture"], shown = view, view.anomalies
         blocks += audited.capture_blocks(view)
     if wallet is not None:

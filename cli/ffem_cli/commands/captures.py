@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from ffem_cli.session import Session, can_unlock
 
 if TYPE_CHECKING:
     from ffem_chain.capture.model import Capture
+    from ffem_chain.capture.proof import CaptureProof
     from ffem_chain.roles.records import CaptureRecord
     from ffem_chain.roles.registrations import Registration
 
@@ -22,6 +24,10 @@ CaptureArgument = Annotated[str, typer.Argument(metavar="CAPTURE", help="uid, it
 InAlbumOption = Annotated[
     str | None,
     typer.Option("--in-album", metavar="ID", help="Album, where a capture is registered in several."),
+]
+ProofOption = Annotated[
+    Path | None,
+    typer.Option("--proof", metavar="FILE", help="Proof that a batch has the capture, in place of the batch's list."),
 ]
 SLOT_SECONDS = 60
 
@@ -39,20 +45,38 @@ def show(
     ] = None,
     force: pictures.ForceOption = False,
     in_album: InAlbumOption = None,
+    proof: ProofOption = None,
+    save_proof: Annotated[
+        Path | None,
+        typer.Option("--save-proof", metavar="FILE", help="Write the proof that the capture is in its batch (JSON)."),
+    ] = None,
 ) -> Answer:
     """Show a capture: what the chain says, what its files say, whom it is granted to, and whether the store has it.
 
     Needs no wallet; its owner's wallet, where the passphrase can be had, adds what the grants of the album open.
     """
-    if out is not None:
-        pictures.check_out(out, force=force)
+    for path in (out, save_proof):
+        if path is not None:
+            pictures.check_out(path, force=force)
     try:
-        event = lookup.capture_on_chain(session, capture, in_album)
+        event = lookup.capture_on_chain(session, capture, in_album, proof)
     except FfemError as error:
         if not isinstance(error, Refused) and not session.registrations().problems:
             raise
         return _show_unregistered(session, capture, out, force, error)
-    return _show_registered(session, event, out, force)
+    shown = None if proof is None or not event.root else lookup.read_proof(proof, capture, in_album)
+    if event.root and shown is None:
+        shown = session.registrations().proof(event)
+    answer = _show_registered(session, event, shown, out, force)
+    if save_proof is not None:
+        if shown is None:
+            raise InputError(
+                "the capture is registered by itself", "only one of a batch needs a proof; none was written"
+            )
+        pictures.write_out(save_proof, shown.to_json(), force=force)
+        blocks = [*answer.blocks, f"proof       {save_proof}"]
+        answer = replace(answer, data={**answer.data, "proof": save_proof}, blocks=blocks)
+    return answer
 
 
 def recorded(record: CaptureRecord) -> dict[str, Any]:
@@ -72,7 +96,9 @@ def recorded(record: CaptureRecord) -> dict[str, Any]:
     }
 
 
-def _show_registered(session: Session, event: Registration, out: Path | None, force: bool) -> Answer:
+def _show_registered(
+    session: Session, event: Registration, proof: CaptureProof | None, out: Path | None, force: bool
+) -> Answer:
     from ffem_chain.chain.events import AlbumCreated
     from ffem_chain.roles.reading import load_registered
     from ffem_chain.stores.cid import cid_of_digest
@@ -87,7 +113,7 @@ def _show_registered(session: Session, event: Registration, out: Path | None, fo
         "owner": owner,
         "registered": True,
         "block": event.block,
-        "batch": _batch(session, event) if event.root else None,
+        "batch": {"root": proof.root, "proof": proof.siblings} if proof else None,
         "epoch": event.epoch,
         "slot": event.slot,
         "sealed_at": instant(event.slot * SLOT_SECONDS),
@@ -121,11 +147,6 @@ def _show_unregistered(session: Session, text: str, out: Path | None, force: boo
     data["store"] = {"name": session.store().name, "has": True}
     _write(found, out, force, data)
     return Answer(data, _described(data))
-
-
-def _batch(session: Session, event: Registration) -> dict[str, Any]:
-    """The batch of a capture, and the proof that it is in it, as the contract's `verifyCapture` takes it."""
-    return {"root": event.root, "proof": session.registrations().proof(event)}
 
 
 def _write(found: Capture, out: Path | None, force: bool, data: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import typer
 from ffem_chain.errors import InputError, Refused
 from ffem_chain.labels import DIRECT_LABEL, HELD_LABEL, MANY_LABEL
 from ffem_cli import lookup, opener, pictures, shell
-from ffem_cli.commands.captures import CaptureArgument, InAlbumOption
+from ffem_cli.commands.captures import CaptureArgument, InAlbumOption, ProofOption
 from ffem_cli.commands.grants import FaceOption
 from ffem_cli.output import Answer, Table, count
 from ffem_cli.session import Session
@@ -29,10 +29,12 @@ def add_to(app: typer.Typer) -> None:
     shell.command(app, "fake", example="ffem fake 1f2e3d --temperature 0.4 -o fake.png")(fake)
 
 
-def _load(session: Session, recipient: Recipient, text: str, in_album: str | None) -> tuple[Registration, Capture]:
+def _load(
+    session: Session, recipient: Recipient, text: str, in_album: str | None, proof: Path | None
+) -> tuple[Registration, Capture]:
     from ffem_chain.roles.reading import load_registered
 
-    found = lookup.granted_capture(session, recipient, text, in_album)
+    found = lookup.granted_capture(session, recipient, text, in_album, proof)
     return found, load_registered(session.registry(), session.store(), found)
 
 
@@ -59,13 +61,14 @@ def request(
     capture: CaptureArgument,
     face: FaceOption = None,
     in_album: InAlbumOption = None,
+    proof: ProofOption = None,
 ) -> Answer:
     """Ask the keepers for access, and leave a receipt on the chain. `ffem open` does this by itself.
 
     A request that waits unanswered is gone on with; a newer one supersedes an older one.
     """
     recipient = session.recipient()
-    event, found = _load(session, recipient, capture, in_album)
+    event, found = _load(session, recipient, capture, in_album, proof)
     plan = _plan(recipient, event, found, face)
     asked: list[dict[str, Any]] = []
     for part in plan.parts:
@@ -110,6 +113,7 @@ def open_capture(
     ] = False,
     force: pictures.ForceOption = False,
     in_album: InAlbumOption = None,
+    proof: ProofOption = None,
 ) -> Answer:
     """Open what this wallet was granted: request access, wait for the keepers, decrypt on this machine, verify.
 
@@ -118,7 +122,7 @@ def open_capture(
     """
     pictures.check_out(out, force=force)
     recipient = session.recipient()
-    event, found = _load(session, recipient, capture, in_album)
+    event, found = _load(session, recipient, capture, in_album, proof)
     plan = _plan(recipient, event, found, face)
     model = session.model_of(found) if flow else None
     requests = [opener.ask(recipient, part) for part in plan.parts]
@@ -182,6 +186,7 @@ def fake(
     ] = pictures.FAKE_TEMPERATURE,
     force: pictures.ForceOption = False,
     in_album: InAlbumOption = None,
+    proof: ProofOption = None,
 ) -> Answer:
     """Draw a fake face over every sealed one. Needs no wallet and no key: anybody gets the same picture."""
     if not 0 <= temperature <= 1:
@@ -190,7 +195,7 @@ def fake(
     from ffem_chain.capture.picture import encode
     from ffem_chain.roles.reading import load_registered
 
-    event = lookup.capture_on_chain(session, capture, in_album)
+    event = lookup.capture_on_chain(session, capture, in_album, proof)
     found = load_registered(session.registry(), session.store(), event)
     model = session.model_of(found)
     from ffem_chain.faces.readers import fake as draw

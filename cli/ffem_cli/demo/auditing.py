@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ffem_chain.audit.captures import find_capture
 from ffem_chain.audit.run import audit
-from ffem_chain.audit.views import capture_view, find_capture
+from ffem_chain.audit.views import capture_view
 from ffem_cli.audited import head
 from ffem_cli.demo.story import Story
 from ffem_cli.demo.telling import count

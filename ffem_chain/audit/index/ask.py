@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ffem_chain.audit.captures import Listed
 from ffem_chain.audit.findings import findings
 from ffem_chain.audit.history import rebuild
 from ffem_chain.audit.index import links
-from ffem_chain.audit.index.lists import AGAIN, Listed, ListIndex
+from ffem_chain.audit.index.lists import AGAIN, ListIndex
 from ffem_chain.audit.index.slices import Want, cut
 from ffem_chain.audit.index.store import Store
 from ffem_chain.audit.index.update import Index
@@ -24,6 +25,7 @@ from ffem_chain.audit.run import PATIENCE, at_block, unproven_times
 from ffem_chain.audit.source import Progress
 from ffem_chain.audit.storage import words
 from ffem_chain.audit.timeline import timeline
+from ffem_chain.capture.proof import CaptureProof
 from ffem_chain.chain import events as ev
 from ffem_chain.errors import FormatError
 from ffem_chain.roles.lists import Lists
@@ -35,9 +37,11 @@ _MOST = 50  # captures and grants whose first digits are those of a name
 @dataclass(frozen=True)
 class Question:
     """What is asked about: a capture (uid, its first digits, CID), a grant (first digits of its id), a wallet
-    (checksummed), or several of them. Answers hold all that `views` need of them."""
+    (checksummed), or several of them. Answers hold all that `views` need of them. `proof`: of the capture, in place of
+    the list of its batch."""
 
     capture: str | None = None
+    proof: CaptureProof | None = None
     grant: str | None = None
     wallet: str | None = None
 
@@ -73,7 +77,7 @@ def ask(
                 prover.check_code(code)
                 if not index.proven(prover, header):
                     return None
-            if question.capture is not None and lists is not None:
+            if question.capture is not None and question.proof is None and lists is not None:
                 _take(index, question.capture, lists, progress)
             return _report(index, header, question, patience)
 
@@ -83,6 +87,9 @@ def ask(
 def _report(index: Index, header: Header, question: Question, patience: int) -> Report:
     store = index.store
     listed = [] if question.capture is None else _listed(index.lists, question.capture)
+    if question.proof is not None:
+        shown = index.lists.shown(question.proof)
+        listed += [one for one in shown if one not in listed]
     events = _about(store, question, listed)
     history = rebuild(events, header.time, whole=False)
     # The words of what is shown are those under the proven root: a damaged file is noticed here.

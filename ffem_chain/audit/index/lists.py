@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ffem_chain.audit.captures import Listed
 from ffem_chain.audit.index import links
 from ffem_chain.audit.index.store import Store, place_of
 from ffem_chain.audit.source import Progress
 from ffem_chain.capture.batch import CaptureList, Entry
 from ffem_chain.capture.merkle import root_of, siblings
-from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
+from ffem_chain.capture.proof import CaptureProof
+from ffem_chain.chain.events import CapturesRegistered
 from ffem_chain.errors import FormatError, StoreUnavailable, Tampered
 from ffem_chain.roles.lists import Lists
 
@@ -28,31 +29,6 @@ _PATIENCE = 3
 _MOST_FAILING = 60.0
 _HASH = 32
 _MISSING, _WRONG, _KNOWN = range(3)  # states of a list
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A capture of a batch: the event of the batch, its entry, and the siblings that lead from its leaf to the root."""
-
-    batch: CapturesRegistered
-    entry: Entry
-    proof: tuple[bytes, ...]
-
-    def event(self) -> CaptureRegistered:
-        """What the chain would have logged of this capture by itself."""
-        one, batch = self.entry, self.batch
-        return CaptureRegistered(
-            album=batch.album,
-            uid=one.uid,
-            digest=one.digest,
-            key_commit=one.key_commit,
-            epoch=batch.epoch,
-            slot=one.slot,
-            block=batch.block,
-            block_hash=b"",
-            tx=batch.tx,
-            log_index=batch.log_index,
-        )
 
 
 class ListIndex:
@@ -129,6 +105,15 @@ class ListIndex:
         rows = self._db.execute(query, (*values, limit)).fetchall()
         events = self._store.at(row[0] for row in rows)
         return [self._listed(events[row[0]], Entry(*row[1:5]), row[0], row[5]) for row in rows]  # type: ignore[arg-type]
+
+    def shown(self, proof: CaptureProof) -> list[Listed]:
+        """The capture of a proof, where the batch that it names is there; none otherwise."""
+        batches = self._store.named([links.captures_of(proof.album)]).values()
+        return [
+            Listed(event, proof.entry, proof.siblings)
+            for event in batches
+            if isinstance(event, CapturesRegistered) and proof.of_batch(event.root, event.count, event.epoch)
+        ]
 
     def roots(self, album: bytes, uid: bytes) -> set[bytes]:
         """Roots of the album's batches that list a uid, or of which it is not known whether they do."""

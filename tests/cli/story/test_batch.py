@@ -125,6 +125,61 @@ def test_an_interrupted_folder_goes_on(world: World, album: str, folder: Path, m
     assert len(batches(world, album)) == known + 1
 
 
+def test_proofs_stand_in_for_a_list_that_is_gone(
+    world: World, album: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written beside each picture and in the owner's home; who has one needs no list."""
+    for path in folder.glob("?.*"):
+        path.write_bytes(path.read_bytes() + b"of a day with proofs")
+    out = tmp_path / "out"
+    out.mkdir()
+    done = world.json("owner", "seal", folder, "--album", "outing", "--batch", "--export", out)
+    first, second = done["captures"]
+    beside = sorted(out.glob("*.proof.json"))
+    assert [path.name for path in beside] == [
+        f"{name}-{one['uid'][:8]}.proof.json" for name, one in zip("ab", done["captures"], strict=True)
+    ]
+    uid, proof = first["uid"], tmp_path / "proof.json"
+    home = world.home / "proofs"
+    assert (home / f"{uid}.json").read_bytes() == beside[0].read_bytes()
+    shown = world.json("owner", "show", uid, "--save-proof", proof)
+    assert proof.read_bytes() == beside[0].read_bytes() and shown["proof"] == str(proof)
+    world.fails("owner", 3, "exists already", "show", uid, "--save-proof", proof)
+    world.grant(uid, "bob")
+    LocalStore(world.home / "store").unpin(done["batches"][0]["list"])
+    (world.home / "batches" / f"{first['root']}.bin").unlink(missing_ok=True)
+
+    picture = tmp_path / "opened.png"
+    world.fails("bob", 9, "list of batch", "open", uid, "-o", picture)
+    world.fails("bob", 10, "no answer from", "open", uid, "-o", picture, "--wait", 0, "--proof", proof)
+    world.ok("keeper", "keeper", "run", "--once")
+    world.ok("bob", "open", uid, "-o", picture, "--proof", proof)
+    assert np.array_equal(pixels(picture), pixels(folder / "a.jpg"))
+    stranger = ("stranger", "show", uid)
+    world.fails("stranger", 7, "no capture", "show", uid)
+    assert world.json(*stranger, "--proof", proof)["batch"] == shown["batch"]
+    audited = world.json("stranger", "audit", uid, "--proof", proof)
+    assert audited["capture"]["digest"] and audited["capture"]["album"] == album and audited["unlisted_batches"] == 0
+    assert world.json("stranger", "audit", uid, "--proof", proof, "--no-index") == audited
+    world.fails("stranger", 7, "as far as lists are known", "audit", uid)
+    world.fails("bob", 7, "is not granted", "open", second["uid"], "-o", tmp_path / "x.png", "--proof", beside[1])
+
+    world.fails("stranger", 3, "not of", "show", second["uid"], "--proof", proof)
+    world.fails("stranger", 3, "not of", "show", uid, "--proof", proof, "--in-album", "ab" * 32)
+    other = tmp_path / "other.json"
+    text = proof.read_text()
+    other.write_text(text.replace(f'"slot": {shown["slot"]}', '"slot": 7'))
+    world.fails("stranger", 6, "does not lead", "show", uid, "--proof", other)
+    other.write_text(text.replace(album, "ab" * 32))
+    world.fails("stranger", 7, "is not on the chain", "show", uid, "--proof", other)
+    world.fails("stranger", 7, "no capture", "audit", uid, "--proof", other)
+    other.write_text("{}")
+    world.fails("stranger", 4, "not the proof of a capture", "audit", uid, "--proof", other)
+    world.fails("stranger", 3, "none was named", "audit", "--proof", proof)
+    world.ok("owner", "seal", "--resume", "--batch", "--album", "outing")  # puts the list again
+    assert world.json("bob", "show", uid)["batch"] == shown["batch"]
+
+
 def test_sealed_offline_and_registered_at_once(world: World, album: str, folder: Path) -> None:
     """What waits is registered as one batch; a second call has nothing to do."""
     for path in folder.glob("?.*"):
