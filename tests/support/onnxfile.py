@@ -30,12 +30,13 @@ def _integers(name: str, values: Sequence[int]) -> bytes:
     return _field(5, _field(1, name) + b"".join(_field(8, value) for value in values) + _field(20, 7))
 
 
-def thumbnails(side: int = 112, window: int = 14) -> bytes:
-    """(1, 3, side, side) -> (1, 3 * (side / window)^2): means over windows. ONNX of opset 13."""
-    cells = side // window
+def thumbnails(side: int = 112, window: int = 14, width: int | None = None) -> bytes:
+    """(1, 3, side, width) -> (1, 3 * cells): means over windows; `width` None: as `side`. ONNX of opset 13."""
+    across = width or side
+    cells = (side // window) * (across // window)
     shape = _integers("kernel_shape", [window, window]) + _integers("strides", [window, window])
     pool = _field(1, "face") + _field(2, "means") + _field(4, "AveragePool") + shape
     flat = _field(1, "means") + _field(2, "vector") + _field(4, "Flatten")
     graph = _field(1, pool) + _field(1, flat) + _field(2, "thumbnails")
-    graph += _field(11, _tensor("face", (1, 3, side, side))) + _field(12, _tensor("vector", (1, 3 * cells * cells)))
+    graph += _field(11, _tensor("face", (1, 3, side, across))) + _field(12, _tensor("vector", (1, 3 * cells)))
     return _field(1, 8) + _field(7, graph) + _field(8, _field(2, 13))

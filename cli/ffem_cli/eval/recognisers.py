@@ -108,9 +108,16 @@ class OnnxRecogniser:
         if family != "arcface":
             self.digest = hashlib.sha256(f"{family} {self.digest}".encode()).hexdigest()
         self.size, self.template = self._family.size, self._family.template
+        sides = _sides(data)
+        self._last = len(sides) == 4 and sides[1] != 3 and sides[3] == 3
+        columns = self._family.columns or (0, self.size)
+        wanted = (self.size, columns[1] - columns[0])
+        if any(
+            side not in (0, fit) for side, fit in zip(sides[1:3] if self._last else sides[2:], wanted, strict=False)
+        ):
+            raise FormatError(f"{file} takes pictures of other sides than {wanted[0]} x {wanted[1]} px", HINT)
         try:
             self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-            self._last = self._channels_last()
             (vector,) = self.embed([np.full((self.size, self.size, 3), 127, np.uint8)])
         except (cv2.error, ValueError):
             raise FormatError(f"{file} is no recogniser that can be used", HINT) from None
@@ -132,14 +139,21 @@ class OnnxRecogniser:
         blob = cv2.dnn.blobFromImage(cut, scale, (width, height), (127.5, 127.5, 127.5), swapRB=swap)
         return np.ascontiguousarray(blob.transpose(0, 2, 3, 1)) if self._last else np.asarray(blob)
 
-    def _channels_last(self) -> bool:
-        """Whether the network fails on channels first and does not on channels last."""
-        self._last = False
-        try:
-            self.embed([np.zeros((self.size, self.size, 3), np.uint8)])
-        except cv2.error:
-            return True
-        return False
+
+def _sides(data: bytes) -> tuple[int, ...]:
+    """The input's sides as an ONNX file declares them, 0 for any; none where the package onnx is not installed (OpenCV
+    takes what does not fit) or the file is no model."""
+    try:
+        import onnx
+
+        graph = onnx.load_model_from_string(data).graph
+    except Exception:  # also those of protocol buffers: OpenCV says then what is wrong
+        return ()
+    constants = {one.name for one in graph.initializer}
+    for given in graph.input:
+        if given.name not in constants:
+            return tuple(side.dim_value for side in given.type.tensor_type.shape.dim)
+    return ()
 
 
 class GraphRecogniser:

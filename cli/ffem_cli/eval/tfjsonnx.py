@@ -172,8 +172,9 @@ def _resize(w: _Writer, node: Node) -> None:
     mode = "align_corners" if node.attributes.get("align_corners") else "asymmetric"
     mode = "half_pixel" if node.attributes.get("half_pixel_centers") else mode
     first = w.add("Transpose", [w.inputs(node)[0]], perm=_TO_FIRST)
-    sizes = w.constant(np.array(w.whole(node, 1), np.int64))
-    made = w.add("Resize", [first, "", "", sizes], mode="linear", coordinate_transformation_mode=mode, axes=[2, 3])
+    # all four sides, since ONNX Runtime does not take two of them on all shapes
+    sides = w.add("Concat", [w.add("Shape", [first], end=2), w.constant(np.array(w.whole(node, 1), np.int64))], axis=0)
+    made = w.add("Resize", [first, "", "", sides], mode="linear", coordinate_transformation_mode=mode)
     w.add("Transpose", [made], f"{node.name}:0", perm=_TO_LAST)
 
 

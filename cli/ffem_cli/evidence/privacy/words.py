@@ -11,10 +11,10 @@ def opening(measured: Measured) -> str:
     mates = ground.mates[ground.asked].sum(axis=1).mean()
     return (
         f"A photo of each of {int(ground.asked.sum())} people is covered, and a recogniser looks for the person among "
-        f"{len(ground.people)} other photos, on average {mates:.1f} of them of the same person. Top-1: the most similar "
-        f"photo is of that person; a guess hits in {first.chance[0]:.2%}. The attacker is the strongest that we know: "
-        "he was told where eyes, nose and mouth were in the photo before it was covered. A cover hides a face if he "
-        "does no better than a guess.\n\n"
+        f"{len(ground.people)} other photos, on average {mates:.1f} of them of the same person. Top-1: the most "
+        f"similar photo is of that person; a guess hits in {first.chance[0]:.2%}. The attacker is the strongest that "
+        "we know: he was told where eyes, nose and mouth were in the photo before it was covered. A cover hides a face "
+        "if he does no better than a guess.\n\n"
         "Strengths are in pixels of the face aligned at 128 px. `sphere` and `block` are the two keyed rotations of "
         "the latent: `sphere` is the default, `block` the paper's. Lambda is the temperature of a fake face: the "
         "smaller, the closer to the average face. What `block` gives away is in the latents, not in what recognisers "
