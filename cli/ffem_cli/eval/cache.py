@@ -1,4 +1,4 @@
-"""Vectors that take long to compute, kept in a folder in parts, so that an interrupted evaluation goes on.
+"""Vectors and documents that take long to compute, kept in a folder, so that an interrupted evaluation goes on.
 
 A part's file is named by the digest of everything that its vectors depend on; what changed is computed anew.
 """
@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,19 @@ class Cache:
                 fresh.replace(path)
         return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
-    def _path(self, key: object) -> Path | None:
+    def document(self, what: str, compute: Callable[[], Any], **depends: object) -> Any:
+        """`compute()`, a JSON value, kept under `what` and all that it depends on."""
+        path = self._path([what, depends], "json")
+        if path is None:
+            return compute()
+        if not path.exists():
+            text = json.dumps(compute())
+            fresh = path.with_suffix(f".{os.getpid()}.part")
+            fresh.write_text(text)
+            fresh.replace(path)
+        return json.loads(path.read_text())
+
+    def _path(self, key: object, kind: str = "npy") -> Path | None:
         if self.folder is None:
             return None
-        return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.npy"
+        return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.{kind}"

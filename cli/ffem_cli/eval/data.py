@@ -64,6 +64,14 @@ def read_aligned(path: Path, size: int) -> Picture:
     return np.asarray(cv2.resize(picture[:side, :side], (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def listing(folder: Path) -> str:
+    """SHA-256 in hexadecimal over names and sizes of a folder's pictures: quick, and enough to know a folder again."""
+    whole = hashlib.sha256()
+    for path in pictures(folder):
+        whole.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+    return whole.hexdigest()
+
+
 def digest(files: Iterable[tuple[str, Path]]) -> str:
     """SHA-256 in hexadecimal over (name, SHA-256 of the bytes) of every file, in the order of the names."""
     whole = hashlib.sha256()

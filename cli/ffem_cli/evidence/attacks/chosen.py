@@ -53,7 +53,7 @@ def frequencies(n: int) -> NDArray[np.float64]:
     after two rounds show (spacings 2 sqrt(n) / block and 2 / sqrt(block)), with their first harmonics."""
     block = hadamard_block(n)
     grids = math.pi * np.array([block / math.sqrt(n), math.sqrt(block)])
-    return np.concatenate([np.geomspace(2.0, 2000.0, 16), grids, 2 * grids])
+    return np.concatenate([np.geomspace(2.0, 2000.0, 12), grids, 2 * grids])
 
 
 def _one(rows: Floats) -> NDArray[np.float64]:
@@ -62,7 +62,7 @@ def _one(rows: Floats) -> NDArray[np.float64]:
     for row in rows.astype(np.float64):
         power = row * row
         moments = [row.mean(), power.mean(), (power * row).mean(), (power**2).mean(), (power**3).mean(), power.max()]
-        part = row[: min(n, 8192)]
+        part = row[: min(n, 4096)]
         # e^(i f x): 1 where all values lie on a grid of 2 pi / f
         grid = np.abs(np.exp(1j * np.outer(looked, part)).mean(axis=1))
         energies = np.sort(power.reshape(3, -1).mean(axis=1))
@@ -85,7 +85,7 @@ def chosen_pictures(world: World) -> Callable[[Sealing], Mapping[str, Scores]]:
 def chosen_latents(world: World) -> Callable[[Sealing], Mapping[str, Scores]]:
     """Tells four latents apart that no picture has."""
     given = spikes(3 * world.model.size**2, world.rng("spikes"))
-    return _told_apart(world, len(given), lambda count, _: np.repeat(given, count, axis=0), world.plan.trials)
+    return _told_apart(world, len(given), lambda count, _: np.repeat(given, count, axis=0), 2 * world.plan.trials)
 
 
 def _told_apart(

@@ -24,8 +24,9 @@ def crossing(world: World) -> Step:
     """Ridge regression from a cover's Gram matrix, norm and singular values (components of them) to components of the
     other model's latents; for latents without a rotation from the latents themselves."""
     faces = _some(world.trainees, _TRAINED)
-    theirs = Principal(world.in_other_model(faces, "own"), _COMPONENTS)
-    wanted = theirs(world.in_other_model(faces, "own"))
+    encoded = world.in_other_model(faces, "own")
+    theirs = Principal(encoded, _COMPONENTS)
+    wanted = theirs(encoded)
     gallery = {
         photo: unit(theirs(world.in_other_model(looks, f"gallery, {photo}"))) for photo, looks in world.looks().items()
     }

@@ -13,11 +13,11 @@ from ffem_cli.evidence.attacks.scene import Floats
 from ffem_cli.evidence.attacks.statistics import Scores
 from ffem_cli.evidence.attacks.world import Sealing, World
 
-_SOURCES, _ROUNDS = 12, 60
+_SOURCES, _ROUNDS = 8, 40
 
 
 def unmixing(world: World) -> Step:
-    """Twelve sources of each cover by FastICA (Hyvaerinen & Oja 2000; scikit-learn), matched by the largest correlation
+    """Eight sources of each cover by FastICA (Hyvaerinen & Oja 2000; scikit-learn), matched by the largest correlation
     of each with any row of a gallery's latent."""
     m = side(world.sealed.shape[1])
     scale = Standard(np.concatenate(world.known))
@@ -39,7 +39,7 @@ def unmixing(world: World) -> Step:
 
 
 def _sources(mixed: Floats) -> Floats:
-    """Sources float32 (12, 3m) of mixtures (m, 3m), each with mean 0 and length 1."""
+    """Sources float32 (8, 3m) of mixtures (m, 3m), each with mean 0 and length 1."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 

@@ -21,7 +21,7 @@ from ffem_cli.evidence.attacks.features import Principal, Standard, side, unit
 from ffem_cli.evidence.attacks.invariants import Step
 from ffem_cli.evidence.attacks.scene import Faces, Floats
 from ffem_cli.evidence.attacks.statistics import Scores
-from ffem_cli.evidence.attacks.world import Sealing, World
+from ffem_cli.evidence.attacks.world import Sealing, World, source
 
 _PIXELS = 48  # principal components of the pixels
 _INNER, _HIDDEN = 32, 128
@@ -126,6 +126,7 @@ def trained(world: World, rotation: str, wanted: Floats) -> Network:
         "seed": world.seed,
         "shape": [_INNER, _HIDDEN, wanted.shape[1]],
         "retrained": world.retrain,
+        "code": source("covers", "features", "scene", "world", "reversal"),
     }
     cache = world.cache
     weights = cache.rows("training a reversal network", [("weights", None)], flat, world.say, **depends)
@@ -144,7 +145,7 @@ def _state(network: Network) -> list[torch.Tensor]:
 
 
 def train(world: World, rotation: str, wanted: Floats) -> Network:
-    """Trains on nine of ten of the attacker's faces, sealed anew in every epoch."""
+    """Trains on nine of ten of the attacker's faces, sealed anew in every other epoch."""
     torch.manual_seed(world.seed)
     latents, learnt = world.trainee_latents, np.arange(len(wanted)) % _HELD != 0
     target = torch.from_numpy(wanted[learnt])
@@ -154,10 +155,12 @@ def train(world: World, rotation: str, wanted: Floats) -> Network:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for epoch in range(world.plan.epochs):
         rng = world.rng("training", rotation, epoch)
-        rows = covers.cover(latents[learnt], rotation, rng)
+        if epoch == 0 or (epoch % 2 == 0 and rotation != covers.NONE):
+            shown = views(covers.cover(latents[learnt], rotation, rng))
         network.train()
-        for picked in np.array_split(rng.permutation(len(rows)), -(-len(rows) // _BATCH)):
-            loss = nn.functional.mse_loss(network(views(rows[picked])), target[torch.from_numpy(picked)])
+        for part in np.array_split(rng.permutation(len(shown)), -(-len(shown) // _BATCH)):
+            picked = torch.from_numpy(part)
+            loss = nn.functional.mse_loss(network(shown[picked]), target[picked])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()

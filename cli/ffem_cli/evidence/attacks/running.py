@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ffem_chain.errors import InputError, MissingExtra
-from ffem_cli.eval import data
+from ffem_cli.eval import data, protocol
 from ffem_cli.eval.measures import proportion
 from ffem_cli.eval.recognisers import OnnxRecogniser, Recogniser, open_recogniser
 from ffem_cli.evidence.attacks import showing
 from ffem_cli.evidence.attacks.invariants import Step
 from ffem_cli.evidence.attacks.statistics import Array, by_group, difference, holm, p_above
 from ffem_cli.evidence.attacks.table import FAMILIES, SIDE, Attack, chosen_attacks
-from ffem_cli.evidence.attacks.world import Plan, Sealing, World
+from ffem_cli.evidence.attacks.world import Plan, Sealing, World, source
 from ffem_cli.evidence.result import Result
 from ffem_cli.evidence.setting import Setting
 
@@ -29,12 +29,12 @@ def plan_of(setting: Setting, **given: Any) -> Plan:
     own = setting.data / "utkface" / "train"
     plan: dict[str, Any] = {
         "own": own if own.is_dir() else None,
-        "probes": setting.size(500, 16),
-        "known": setting.size(150, 12),
-        "trained": setting.size(1500, 32),
-        "epochs": setting.size(10, 1),
-        "keys": setting.size(4, 1),
-        "trials": setting.size(100, 4),
+        "probes": setting.size(400, 16),
+        "known": setting.size(120, 12),
+        "trained": setting.size(800, 32),
+        "epochs": setting.size(8, 1),
+        "keys": setting.size(2, 1),
+        "trials": setting.size(60, 4),
         **given,
     }
     if "people" not in plan:
@@ -59,19 +59,35 @@ def measure(setting: Setting, plan: Plan) -> Result:
         say=setting.say,
         retrain=setting.retrain,
     )
-    rows = judged(attacks, run(world, attacks), setting.seed)
+    depends: dict[str, object] = {
+        "code": protocol.code(),
+        "camera": {**camera.depends, "detector": "256 px", "rotation": None},
+        "recogniser": recogniser.digest if recogniser else None,
+        "seed": setting.seed,
+        "people": [data.listing(plan.people), plan.probes, plan.known],
+        "own": [data.listing(plan.own) if plan.own else None, plan.trained, plan.epochs],
+        "trials": plan.trials,
+        "retrained": setting.retrain,
+    }
+    rows = judged(run(world, attacks, depends), setting.seed)
+
+    def who() -> dict[str, object]:
+        return {
+            "people": len(world.people),
+            "known_people": len(world.others.people),
+            "data": data.describe(world.attacked.photos),
+        }
+
     record = {
         "model": camera.model.name,
         "model_id": camera.model.model_id.hex(),
         "pose": camera.pose.name if camera.pose else None,
         "recogniser": {"name": recogniser.name, "sha256": recogniser.digest} if recogniser else None,
         "seed": setting.seed,
-        "people": len(world.people),
-        "known_people": len(world.others.people),
+        **setting.cache.document("people under attack", who, **depends),
         "own_faces": {"folder": plan.own.name if plan.own else None, "at_most": plan.trained},
         "keys": plan.keys,
         "small": setting.small,
-        "data": data.describe(world.attacked.photos),
         "variance_explained_by_networks": world.notes,
     }
     return showing.result(rows, record, attacks, proves=not setting.small)
@@ -102,31 +118,45 @@ class Found:
     ideal: list[Array] = field(default_factory=list)
 
 
-def run(world: World, attacks: Sequence[Attack]) -> list[Found]:
-    """All trials of the attacks, in the order of the table."""
+def run(world: World, attacks: Sequence[Attack], depends: dict[str, object]) -> list[Found]:
+    """All trials of the attacks, in the order of the table; what was run before with the same `depends` is not run
+    again."""
     steps: dict[str, Step] = {}
+
+    def trials(attack: Attack, sealing: Sealing) -> dict[str, Any]:
+        world.say(f"{attack.title}, {sealing.name}, key {sealing.number + 1}", 0)
+        if attack.name not in steps:
+            steps[attack.name] = attack.start(world)
+        before = set(world.notes)
+        kept = {
+            photo: {"candidates": s.matrix.shape[1], "groups": s.groups, "found": s.found().tolist()}
+            for photo, s in steps[attack.name](sealing).items()
+        }
+        return {"photos": kept, "notes": {k: world.notes[k] for k in world.notes if k not in before}}
+
+    def kept(attack: Attack, sealing: Sealing) -> dict[str, Any]:
+        rotation = sealing.rotation if attack.by_rotation or not sealing.ideal else None
+        which = [attack.name, rotation, sealing.ideal, sealing.number, _code(attack)]
+        found = world.cache.document("attack", lambda: trials(attack, sealing), which=which, **depends)
+        world.notes.update(found["notes"])
+        return dict(found["photos"])
+
     out: dict[tuple[str, str, str], Found] = {}
     for number in range(world.plan.keys):
-        ideals: dict[str, Sealing] = {}
-        shared: dict[str, dict[str, Array]] = {}  # ideal covers are the same for all rotations
+        shared: dict[str, dict[str, Any]] = {}  # ideal covers are the same for all rotations
         for rotation, sealed in _rotations(world, attacks, number):
+            ideal = Sealing(world, rotation, number, ideal=True)
             for attack in _due(attacks, rotation, number, world.plan):
-                world.say(f"{attack.title}, {rotation}, key", number + 1)
-                if attack.name not in steps:
-                    steps[attack.name] = attack.start(world)
-                step = steps[attack.name]
                 name = f"{attack.name} {rotation}" if attack.by_rotation else attack.name
                 if name not in shared:
-                    ideal = ideals.setdefault(rotation, Sealing(world, rotation, number, ideal=True))
-                    shared[name] = {photo: scores.found() for photo, scores in step(ideal).items()}
+                    shared[name] = kept(attack, ideal)
                 label = ANY if attack.family == SIDE else rotation
-                for photo, scores in step(sealed).items():
+                for photo, one in kept(attack, sealed).items():
                     key = (attack.name, label, photo)
-                    found = out.setdefault(key, Found(attack, label, photo, scores.matrix.shape[1]))
-                    found.groups += scores.groups
-                    found.real.append(scores.found())
-                    found.ideal.append(shared[name][photo])
-            ideals.clear()
+                    found = out.setdefault(key, Found(attack, label, photo, one["candidates"]))
+                    found.groups += one["groups"]
+                    found.real.append(np.array(one["found"]))
+                    found.ideal.append(np.array(shared[name][photo]["found"]))
     names = [attack.name for attack in attacks]
     return sorted(out.values(), key=lambda found: names.index(found.attack.name))
 
@@ -152,7 +182,13 @@ def _due(attacks: Sequence[Attack], rotation: str, number: int, plan: Plan) -> l
     return out
 
 
-def judged(attacks: Sequence[Attack], found: Sequence[Found], seed: int) -> list[dict[str, Any]]:
+def _code(attack: Attack) -> str:
+    """Digest of the source that an attack's outcome depends on."""
+    names = ("covers", "features", "scene", "statistics", "world", attack.start.__module__.rpartition(".")[2])
+    return source(*names)
+
+
+def judged(found: Sequence[Found], seed: int) -> list[dict[str, Any]]:
     """The rows of the JSON document: docs in `showing`. P values are corrected over all rows of a rotation."""
     rows = [_row(one, seed) for one in found]
     for rotation in dict.fromkeys(row["rotation"] for row in rows):

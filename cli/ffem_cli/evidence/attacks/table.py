@@ -71,7 +71,7 @@ ATTACKS: tuple[Attack, ...] = (
         chosen.chosen_pictures,
         keys=1,
         references=("none",),
-        margin=0.05,
+        margin=0.07,
     ),
     Attack(
         "chosen-latents",
@@ -80,7 +80,7 @@ ATTACKS: tuple[Attack, ...] = (
         chosen.chosen_latents,
         keys=1,
         references=("sphere-1", "sphere-2", "sphere-3"),
-        margin=0.07,
+        margin=0.08,
     ),
     Attack("pose", "side", "pose.json: box, angles, alignment", surroundings.pose, keys=1, judged=False),
     Attack("around", "side", "picture around the box", surroundings.around, keys=1, judged=False),

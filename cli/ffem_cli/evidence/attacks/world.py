@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,12 @@ from ffem_cli.eval.recognisers import Recogniser
 from ffem_cli.evidence.attacks import covers
 from ffem_cli.evidence.attacks.scene import ANOTHER, SAME, Faces, Floats, Looker, Pairs, encode, pairs, resized, stacked
 from ffem_cli.evidence.attacks.statistics import Scores
+
+
+def source(*modules: str) -> str:
+    """Digest of the source of modules of this package, by their names: what was kept under another one is not used."""
+    files = [resources.files("ffem_cli.evidence.attacks") / f"{name}.py" for name in modules]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,21 @@ class World:
         self.cache, self.retrain = cache, retrain
         self.notes: dict[str, float] = {}  # what attacks say of themselves
         self._looker = Looker(model, pose, recogniser)
-        self.attacked, self.others = pairs(plan.people, plan.probes, plan.known, seed, self._looker, say)
+
+    @cached_property
+    def _found(self) -> tuple[Pairs, Pairs]:
+        plan = self.plan
+        return pairs(plan.people, plan.probes, plan.known, self.seed, self._looker, self.say)
+
+    @property
+    def attacked(self) -> Pairs:
+        """The people under attack: the photos that are sealed, and other photos of them."""
+        return self._found[0]
+
+    @property
+    def others(self) -> Pairs:
+        """People whom the attacker knows besides."""
+        return self._found[1]
 
     def rng(self, *parts: object) -> np.random.Generator:
         """Random numbers of their own for each use, the same in every run with this seed."""
@@ -65,8 +87,8 @@ class World:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Who is attacked, (P,)."""
-        return self.attacked.people
+        """Who is attacked, (P,): numbers, since results are kept."""
+        return tuple(f"{at:04d}" for at in range(len(self.attacked.people)))
 
     def _encode(self, faces: Faces, name: str) -> Floats:
         return encode(self.model, faces.squares, self.rng("noise", name), self.say)
@@ -139,12 +161,12 @@ class Sealing:
 
     def __init__(self, world: World, rotation: str, number: int, *, ideal: bool = False) -> None:
         self.world, self.rotation, self.ideal, self.number = world, rotation, ideal, number
-        self._name = covers.IDEAL if ideal else rotation
+        self.name = covers.IDEAL if ideal else rotation
 
     def seal(self, latents: Floats, what: str, *, one_key: bool = False) -> Floats:
         """Covers (N, n) of latents under fresh keys, or all under one."""
-        rng = self.world.rng("sealing", self.number, self._name, what)
-        return covers.cover(latents, self._name, rng, one_key=one_key)
+        rng = self.world.rng("sealing", self.number, self.name, what)
+        return covers.cover(latents, self.name, rng, one_key=one_key)
 
     @cached_property
     def probe(self) -> Floats:
@@ -173,4 +195,4 @@ class Sealing:
         return self.seal(self.world.known[0], "known")
 
 
-__all__ = ["ANOTHER", "SAME", "Pairs", "Plan", "Sealing", "World"]
+__all__ = ["ANOTHER", "SAME", "Pairs", "Plan", "Sealing", "World", "source"]
