@@ -12,19 +12,26 @@ Row = dict[str, Any]
 
 _HOW = """\
 An attacker knows everything but the keys: the encoder, the rotation, faces.cbor, pose.json, I_enc and the fakes. \
-He has, of {people} people, the very photo that was sealed ("same photo") or another photo of the person ("another \
-photo"), encodes these galleries himself, and ranks them by how well they fit a sealed face. Top-1 is how often \
-the right person comes first; guessing gives 1 in {people}.
+He has, of {people} people, the very photo that was sealed ("same photo"; "noise known": even the noise that the \
+key adds before encoding) or another photo of the person ("another photo"). He encodes these galleries himself, \
+and ranks them by how well they fit a sealed face. Top-1 is how often the right person comes first; guessing gives \
+1 in {people}.
 
 Each attack is also run on an ideal cover: numbers that were drawn without looking at the face, and then packed \
 like Z_enc. No attack can beat that. `sphere` withstands an attack if its top-1 is not more than the ideal \
 cover's. The difference is given with its 95 % interval (bootstrap over identities; where nothing differed, the \
-exact bound), whose upper end has to stay within a margin: 1 point, and 5 to 7 points where there are only four or \
-eight things to choose from. Small p says that an attack learns something: one-sided exact tests of top-1 and of \
-the right one's place in the whole ranking, corrected for {comparisons} comparisons (Holm).
+exact bound), whose upper end has to stay within a margin: 1 point, and 7 to 8 points where there are only eight \
+or four things to choose from. A small p says that an attack learns something: one-sided exact tests of top-1 and \
+of the right one's place in the whole ranking, corrected for {comparisons} comparisons (Holm).
 
-Each face is sealed under {keys} fresh keys ({costly} where that is costly). Covers that are weak on purpose stand \
-in the second table: an attack that finds nothing there would prove nothing here."""
+Keys are fresh for each face and each of {keys} sealings (one where an attack is costly). An attack that finds \
+nothing anywhere would prove nothing, so each also meets a cover that is weak on purpose: no rotation, or fewer \
+rounds."""
+
+_LIMITS = """\
+What this does not show. `sphere` is a heuristic cover that these attacks were tried on, not a proven cipher: \
+another attack may do better, and the pixels do not rest on it but on AES-256-GCM. Three rounds would not be enough: a \
+latent of a single coordinate, which no picture has, shows as a grid of values once the last transform is undone."""
 
 _REUSE = """\
 Known plaintext under one key: with a key that was used twice, both rotations fall, `block` to one pair, since its \
@@ -51,7 +58,7 @@ def result(rows: Sequence[Row], record: Mapping[str, Any], attacks: Sequence[Att
     reuse = [row for row in rows if not row["judged"] and row["attack"] not in side]
     open_ = [row for row in rows if row["attack"] in side]
     comparisons = max((row["comparisons"] for row in main), default=0)
-    text = _HOW.format(people=record["people"], comparisons=comparisons, keys=record["keys"], costly=1)
+    text = _HOW.format(people=record["people"], comparisons=comparisons, keys=record["keys"])
     parts: list[Text | Table | Plot] = [Text(text)]
     for rotation in ("sphere", "block"):
         chosen = [row for row in main if row["rotation"] == rotation]
@@ -71,6 +78,7 @@ def result(rows: Sequence[Row], record: Mapping[str, Any], attacks: Sequence[Att
         parts.append(
             Table("What the trained networks explain of a face's description", ("network", "variance"), told, note)
         )
+    parts.append(Text(_LIMITS))
     return Result({"rows": list(rows)}, record, parts, _claims(rows, proves))
 
 
