@@ -148,6 +148,7 @@ def apparent(seen: Seen, faces: Sequence[Face], drawn: Bootstrap) -> dict[str, A
         "gender_as_labelled": float((looks == np.array([face.gender == FEMALE for face in faces])).mean()),
         "follows_gender": float(looks[women].mean() - looks[men].mean()),
         "follows_gender_ci95": interval(follows),
+        "follows_gender_chance": gaps.two_sided(follows),
     }
 
 

@@ -57,7 +57,7 @@ def disparate_impact(scores: Array, unprivileged: Mask, privileged: Mask) -> flo
 
 class Bootstrap:
     """Faces drawn with replacement within each gender x race cell; the same draws for all covers and detectors, so that
-    differences between them are of the same faces."""
+    differences between them are of the same faces. Of one face in a cell nothing can be drawn: its values are NaN."""
 
     def __init__(self, faces: Sequence[Face], seed: int, rounds: int = ROUNDS) -> None:
         rng, cells = np.random.default_rng(seed), np.array([face.cell for face in faces])
@@ -65,7 +65,8 @@ class Bootstrap:
         for cell in np.unique(cells):
             members = np.flatnonzero(cells == cell)
             shares = np.full(len(members), 1 / len(members))
-            self.times[:, members] = rng.multinomial(len(members), shares, rounds)
+            enough = len(members) > 1
+            self.times[:, members] = rng.multinomial(len(members), shares, rounds) if enough else np.nan
 
     def means(self, scores: Array, mask: Mask) -> Array:
         """The mean score of a group in every round, (rounds,)."""
@@ -92,7 +93,9 @@ def interval(drawn: Array) -> tuple[float, float] | None:
 
 def two_sided(drawn: Array) -> float:
     """How likely a value as far from 0 would be if there were no difference: twice the smaller share of draws on either
-    side of 0, at least 2 / (rounds + 1)."""
+    side of 0, at least 2 / (rounds + 1). 1 where values are missing."""
+    if np.isnan(drawn).any():
+        return 1.0
     below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (len(drawn) + 1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ffem_cli.evidence.fairness import gaps
 from ffem_cli.evidence.fairness.gaps import GENDER, RACE, Pair
 from ffem_cli.evidence.fairness.looking import FAKES, JUDGED
 from ffem_cli.evidence.fairness.words import DEFAULT, signed
@@ -39,8 +40,7 @@ def _narrows(body: Mapping[str, Any], pair: Pair, text: str) -> Claim:
     goal = "for every detector with a gap on originals, a smaller one on fakes (interval of the change of size below 0)"
     if not unfair:
         return Claim(text, goal, f"no detector has a gap on these originals: {words}", None)
-    holds = all(row["size_change_ci95"] is not None and row["size_change_ci95"][1] < 0 for row in unfair)
-    return Claim(text, goal, words, holds)
+    return Claim(text, goal, words, all(row["size_change_ci95"][1] < 0 for row in unfair))
 
 
 def _widens(body: Mapping[str, Any]) -> Claim:
@@ -86,13 +86,15 @@ def _knob(body: Mapping[str, Any]) -> Claim:
     if between:
         words += f"; lowest less highest {between[0]:+.1f} to {between[1]:+.1f}"
     goal = "the spread of apparent ages grows with the temperature, lowest to highest by more than chance"
-    holds = between is not None and between[1] < 0 and spreads == sorted(spreads)
+    holds = between[1] < 0 and spreads == sorted(spreads) if between else None
     return Claim("A smaller lambda gives faces nearer to one average", goal, words, holds)
 
 
 def _follows(body: Mapping[str, Any]) -> Claim:
     rows = {cover: body["apparent"][cover] for cover in JUDGED}
     words = ", ".join(f"{name} {signed(r['follows_gender'], r['follows_gender_ci95'])}" for name, r in rows.items())
-    spans = [row["follows_gender_ci95"] for row in rows.values()]
-    goal = "women's fakes look female as often as men's: the interval includes 0 at every temperature"
-    return Claim("A fake does not show its person's gender", goal, words, all(s and s[0] <= 0 <= s[1] for s in spans))
+    chances = gaps.holm([row["follows_gender_chance"] for row in rows.values()])
+    goal = f"women's fakes look female as often as men's, at every temperature (chance above {SURE_OF}, corrected)"
+    judged = all(row["follows_gender_ci95"] for row in rows.values())
+    holds = min(chances) >= SURE_OF if judged else None
+    return Claim("A fake does not show its person's gender", goal, words, holds)
