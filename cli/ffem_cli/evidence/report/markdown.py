@@ -13,7 +13,7 @@ from ffem_cli.evidence.result import Cell, Claim, Plot, Sheet, Table, Text
 
 # characters that would be read as markup; "_" only where it is not inside a word
 _MARKUP = re.compile(r"[\\<>&|*~\[\]$]|(?<!\w)_|_(?!\w)")
-_BEGINS = re.compile(r"^(\s*)(#+|[+=-]+|\d+(?=[.)]))(?=[\s.)]|$)", re.MULTILINE)
+_BEGINS = re.compile(r"^(\s*)(?:(#+|[+=-]+)(?=\s|$)|(\d+)(?=[.)](?:\s|$)))", re.MULTILINE)
 _SPECIAL = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -31,6 +31,7 @@ def markdown(report: Report, views: Sequence[SectionView]) -> str:
         out += [f"*{text(one.problem)}*", ""] if one.problem else []
         out += [f"*{text(one.earlier)}*", ""] if one.earlier and one.claims else []
         out += [*_claims(one.claims), ""] if one.claims else []
+        out += [] if one.claims or one.problem else ["No claim: what was found is told below.", ""]
     for one in views:
         out += _section(one)
     out += ['<a name="words"></a>', "", "## Words", ""]
@@ -72,13 +73,13 @@ def _section(one: SectionView) -> list[str]:
 
 def _claims(claims: Sequence[Claim]) -> list[str]:
     words = {**view.WORDS, False: "**MISSED**"}
-    rows = [(text(c.text), text(c.goal), text(c.measured), words[c.holds]) for c in claims]
+    rows = [(inline(c.text), inline(c.goal), inline(c.measured), words[c.holds]) for c in claims]
     return _raw_table(("claim", "goal", "measured", ""), rows, [False] * 4)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]:
-    shown = [[text(view.cell(value)) for value in row] for row in rows]
-    return _raw_table([text(column) for column in columns], shown, view.numeric(rows) or [False] * len(columns))
+    shown = [[inline(view.cell(value)) for value in row] for row in rows]
+    return _raw_table([inline(column) for column in columns], shown, view.numeric(rows) or [False] * len(columns))
 
 
 def _raw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
@@ -96,9 +97,13 @@ def _spaced(paragraphs: Iterable[str]) -> list[str]:
 
 def text(said: str) -> str:
     """Text that is shown as it is. What stands in back-ticks stays code."""
+    return _BEGINS.sub(_begins, inline(said))
+
+
+def inline(said: str) -> str:
+    """The same in the middle of a line, as in a table's cell."""
     pieces = re.split(r"(`[^`|\n]+`)", said)
-    escaped = (piece if at % 2 else _MARKUP.sub(_escape, piece) for at, piece in enumerate(pieces))
-    return _BEGINS.sub(_begins, "".join(escaped))
+    return "".join(piece if at % 2 else _MARKUP.sub(_escape, piece) for at, piece in enumerate(pieces))
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -107,5 +112,5 @@ def _escape(found: re.Match[str]) -> str:
 
 def _begins(found: re.Match[str]) -> str:
     """What would begin a heading or a list at the start of a line."""
-    space, mark = found.groups()
-    return f"{space}{mark}\\" if mark[0].isdigit() else f"{space}\\{mark}"
+    space, mark, number = found.groups()
+    return f"{space}\\{mark}" if mark else f"{space}{number}\\"
