@@ -35,8 +35,8 @@ ALIKE, NEAR = 0.85, 0.95  # cosine of two photos, and correlation of their align
 
 @dataclass(frozen=True)
 class Ground:
-    """Among whom is looked for: people of the gallery's photos, which of them show a probe's person and which of these
-    are near duplicates of the probe, bool (N, G), and which probes are asked about, bool (N,)."""
+    """Among whom is looked for: people of the gallery's photos, which of them show a probe's person, which are near
+    duplicates of the probe, bool (N, G), and which probes are asked about, bool (N,)."""
 
     people: list[str]
     mates: NDArray[np.bool_]
@@ -104,12 +104,13 @@ def _split(setting: Setting) -> Protocol:
 
 
 def _recognisers(setting: Setting, notes: list[str]) -> list[Recogniser]:
-    """Those that were named, or all that can be had. InputError where there is none."""
+    """Those that were named, or all that can be had but dlib's, which takes ten times as long a face and has to be
+    named. InputError where there is none."""
     if setting.recognisers:
         return [open_recogniser(name, setting.model_cache) for name in setting.recognisers]
     shared, found = setting.data / SHARED, list[Recogniser]()
     names = [str(shared)] if shared.is_file() else []
-    for name in (*names, *GRAPHS, *([] if setting.small else ["dlib"])):
+    for name in (*names, *GRAPHS):
         try:
             found.append(open_recogniser(name, setting.model_cache))
         except MissingExtra as missing:
@@ -123,8 +124,8 @@ def _ground(looker: Looker, split: Protocol, originals: Floats) -> Ground:
     """`originals` are the probes' own vectors of the first recogniser, zeros where no face was found."""
     gallery = protocol.embed(split, looker.recognisers[0], looker.cache, looker.say)
     mates = np.asarray([photo.person for photo in split.probes])[:, None] == np.asarray(gallery.people)[None, :]
-    alike = mates & (originals @ gallery.vectors.T >= ALIKE)
-    twins = _twins(split, gallery, alike, looker.cache, looker.say)
+    # under whatever name: some photos are there under two
+    twins = _twins(split, gallery, originals @ gallery.vectors.T >= ALIKE, looker.cache, looker.say)
     asked = originals.any(axis=1) & (mates & ~twins).any(axis=1)
     if not asked.any():
         raise InputError("no probe and mate have a face that is found", "photos of faces of 24 px and more")
@@ -138,7 +139,8 @@ def _scores(
     owners = [photo.person for photo, one in zip(split.probes, asked, strict=True) if one]
     for one in looker.recognisers:
         gallery = protocol.embed(split, one, looker.cache, looker.say)
-        crowd = Crowd(gallery.vectors, (ground.mates & ~ground.twins)[asked], ~ground.mates[asked])
+        other = ~ground.mates & ~ground.twins
+        crowd = Crowd(gallery.vectors, (ground.mates & ~ground.twins)[asked], other[asked])
         limits = thresholds(gallery.vectors, gallery.people, {p.person for p in split.probes}, looker.seed)
         for name, rows in views.items():
             attacker = "detector" if name.endswith(FOUND) else "landmarks"

@@ -36,12 +36,15 @@ def closing(measured: Measured) -> str:
         f"Here {measured.recognisers[0].name} recognises, after blur: {shares}. Of these only a strong blur comes near "
         "the printed value. The other figures of that table are not at hand, and none are made up.",
         f"Near duplicates. {twins} photos of the gallery are the probe's own photograph once more, cut or coloured "
-        f"another way (cosine of {ALIKE} and more by the first recogniser, correlation of the aligned pixels of {NEAR} "
-        "and more). They are left out, since finding them is no recognition.",
+        f"another way, under its own name or another one (cosine of {ALIKE} and more by the first recogniser, "
+        f"correlation of the aligned pixels of {NEAR} and more). They are left out: to find them is "
+        "not to recognise.",
         "Not here: a generative peer that replaces faces. No package was found that installs with its weights inside; "
         "what there is fetches them at its first use.",
         f"Sealing one of these photos takes {speed['seal_first_ms']:.0f} ms of processor time, and under another key, "
         f"with the face found already, {speed['seal_again_ms']:.0f} ms.",
+        "dlib's ResNet takes ten times as long a face as the others, so it looks only where it is named "
+        "(--recogniser dlib), at fewer covers and one key.",
         *measured.notes,
     ]
     return "\n\n".join(words)
