@@ -130,7 +130,8 @@ def _bars(axes: Any, plot: Plot) -> None:
     getattr(axes, f"set_{other}ticks")(range(len(names)), [_folded(name) for name in names])
     axes.tick_params(axis=other, length=0)
     getattr(axes, f"set_{value}label")(_short(plot.y_label))
-    getattr(axes, f"set_{other}label")(_short(plot.x_label))
+    if not sideways:  # names need no name
+        axes.set_xlabel(_short(plot.x_label))
     axes.grid(axis=value)
     if sideways:
         axes.invert_yaxis()

@@ -30,6 +30,7 @@ SMALL = (
     "This is a small run (--small): it shows that everything runs. Its numbers come from a few faces and prove nothing."
 )
 WORDS = {True: "holds", False: "MISSED", None: "not judged"}
+_LONGEST = 30
 _NUMBER = re.compile(r"^[<>~+\u2212-]?\s*\d")
 
 
@@ -151,7 +152,9 @@ def numeric(rows: Sequence[Sequence[Cell]]) -> list[bool]:
     found = []
     for column in zip(*rows, strict=False):
         values = [value for value in column if value not in (None, "", "-")]
-        found.append(bool(values) and all(isinstance(v, int | float) or _NUMBER.match(str(v)) for v in values))
+        short = all(len(str(value)) <= _LONGEST for value in values)  # sentences that begin with a number are text
+        numbers = all(isinstance(v, int | float) or _NUMBER.match(str(v)) for v in values)
+        found.append(bool(values) and short and numbers)
     return found
 
 
