@@ -49,7 +49,8 @@ def split(folder: Path, distractors: Path | None, probes: int, seed: int) -> Pro
     rng = np.random.default_rng(seed)
     chosen = [several[at] for at in sorted(rng.permutation(len(several))[:probes])]
     taken = [by_person[person][int(rng.integers(len(by_person[person])))] for person in chosen]
-    rest = [photo for photos in by_person.values() for photo in photos if photo not in set(taken)]
+    probed = set(taken)
+    rest = [photo for photos in by_person.values() for photo in photos if photo not in probed]
     return Protocol(taken, rest + (data.singles(distractors) if distractors else []))
 
 
