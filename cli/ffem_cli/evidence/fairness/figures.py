@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffem_cli.eval.measures import proportion
 from ffem_cli.evidence.fairness import aif, gaps
 from ffem_cli.evidence.fairness.faces import FEMALE, GENDERS, RACES, Face
 from ffem_cli.evidence.fairness.gaps import GENDER, PAIRS, RACE, Bootstrap, interval
@@ -39,12 +40,19 @@ def levels(seen: Seen, faces: Sequence[Face], drawn: Bootstrap) -> dict[str, Any
             "iou": float(scores.mean()),
             "iou_ci95": interval(drawn.means(scores, everyone(faces))),
             "found": float(found.mean()),
-            "found_ci95": interval(drawn.means(found, everyone(faces))),
+            "found_ci95": share_interval(found, faces, drawn),
             "boxes": float(seen.count[name].mean()),
             "score": float(best.mean()) if len(best) else None,
             "score_sd": float(best.std()) if len(best) else None,
         }
     return out
+
+
+def share_interval(hits: Array, faces: Sequence[Face], drawn: Bootstrap) -> tuple[float, float] | None:
+    """Of a share of 0s and 1s; where all are alike, which no bootstrap can judge, the exact bound."""
+    if hits.min() != hits.max():
+        return interval(drawn.means(hits, everyone(faces)))
+    return proportion(hits, [face.name for face in faces])
 
 
 def gap(scores: Array, faces: Sequence[Face], drawn: Bootstrap) -> dict[str, Any]:

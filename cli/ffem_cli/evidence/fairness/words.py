@@ -15,6 +15,7 @@ from ffem_cli.evidence.result import Cell, Plot, Series, Table, Text
 DEFAULT = FAKES[1]
 _FACES = ("original", BARE, *COVERS)
 _BARS = ("original", "pixelated", "blurred", *FAKES)  # nothing is found in I_enc
+_FEW = 0.1  # share found below which a gap is not drawn
 _ALL = "original, all faces"
 
 _ABOUT = f"""A detector that finds some people's faces worse than others' is unfair to them, and a picture whose \
@@ -46,7 +47,7 @@ mistakes on the originals are in the table."""
 _CHANCE = """The same faces are compared, so a change is more certain than the two intervals beside each other \
 suggest. `Chance` is how likely such a change would be if there were none, corrected for all comparisons with the \
 original (Holm); below 0.05 a change is taken as real. Size is the gap without its sign: negative where the cover \
-narrows it."""
+narrows it, which says something only where the original's gap is larger than its own uncertainty."""
 
 
 def parts(body: Mapping[str, Any], sealed: int, everybody: int) -> list[Text | Table | Plot]:
@@ -113,6 +114,9 @@ def _gap(body: Mapping[str, Any], detectors: Sequence[str], pair: str, title: st
         row: list[Cell] = [name]
         for by in detectors:
             gap = one["gap"][by][pair]
+            if one["level"][by]["iou"] == 0:
+                row += ["nobody found", None]
+                continue
             row.append(signed(gap["mean_difference"], gap["mean_difference_ci95"]))
             row.append(plain(gap["disparate_impact"], gap["disparate_impact_ci95"]))
         rows.append(row)
@@ -161,11 +165,11 @@ def _found(body: Mapping[str, Any], detectors: Sequence[str]) -> Table:
     for name, one in _rows(body):
         row: list[Cell] = [name]
         for by in detectors:
+            alike = {0.0: "nobody found", 1.0: "everybody found"}.get(one["level"][by]["found"])
             for pair in (GENDER, RACE):
                 gap = one["gap_found"][by][pair.name]
-                row.append(
-                    f"{signed(gap['mean_difference'], gap['mean_difference_ci95'])}; {plain(gap['disparate_impact'])}"
-                )
+                difference = signed(gap["mean_difference"], gap["mean_difference_ci95"])
+                row.append(alike or f"{difference}; {plain(gap['disparate_impact'])}")
         rows.append(row)
     return Table("The same of found or not (IoU of 0.5): mean difference; disparate impact", columns, rows)
 
@@ -176,12 +180,19 @@ def _own(body: Mapping[str, Any], detectors: Sequence[str]) -> Table:
     for name, one in _rows(body):
         row: list[Cell] = [name]
         for by in detectors:
-            row.append(plain(one["level_own_box"][by]))
+            level = one["level_own_box"][by]
+            row.append(plain(level))
             for pair in (GENDER, RACE):
                 gap = one["gap_own_box"][by][pair.name]
-                row.append(signed(gap["mean_difference"], gap["mean_difference_ci95"]))
+                row.append(signed(gap["mean_difference"], gap["mean_difference_ci95"]) if level else "nobody found")
         rows.append(row)
-    note = "A face that the detector misses on the original has no such box and scores 0 everywhere."
+    changes = [row for row in body["changes_own_box"] if row["cover"] in FAKES]
+    real = [f"{row['cover']}, {row['detector']}, {row['pair']}" for row in changes if row["chance"] < 0.05]
+    note = (
+        "A face that the detector misses on the original has no such box and scores 0 everywhere. By these boxes "
+        f"{len(real) or 'none'} of {len(changes)} changes from original to fake is real (chance below 0.05, corrected)"
+        + (f": {'; '.join(real)}." if real else ".")
+    )
     title = "With the detector's own box on the original as the reference: level, mean differences"
     return Table(title, columns, rows, note)
 
@@ -206,22 +217,27 @@ def _gap_plots(body: Mapping[str, Any], detectors: Sequence[str]) -> list[Plot]:
             ("mean_difference", "difference", "mean difference of IoU, 0 is fair"),
             ("disparate_impact", "impact", "disparate impact, 1 is fair"),
         ):
-            series = [
-                _series(by, key, [body["covers"][cover]["gap"][by][pair.name] for cover in _BARS]) for by in detectors
-            ]
+            series = [_series(by, key, _drawn(body, by, pair.name)) for by in detectors]
             title = f"{pair.name.capitalize()}: {label.split(',')[0]} by cover, with 95 % intervals"
-            made.append(Plot(f"{name}-{what}", title, "bars", "picture", label, series))
-    levels = [_series(by, "iou", [body["covers"][cover]["level"][by] for cover in _BARS]) for by in detectors]
+            note = "Left out: covers under which a detector finds fewer than a tenth of the faces."
+            made.append(Plot(f"{name}-{what}", title, "bars", "picture", label, series, note))
+    levels = [_series(by, "iou", {cover: body["covers"][cover]["level"][by] for cover in _BARS}) for by in detectors]
     made.insert(0, Plot("level", "How well faces are found at all", "bars", "picture", "mean IoU", levels))
     return made
 
 
-def _series(name: str, key: str, figures: Sequence[Mapping[str, Any]]) -> Series:
+def _drawn(body: Mapping[str, Any], by: str, pair: str) -> dict[str, Any]:
+    """The gaps by cover that are drawn: none where hardly anybody is found, which would look fair, or absurd."""
+    covers = body["covers"]
+    return {cover: covers[cover]["gap"][by][pair] for cover in _BARS if covers[cover]["level"][by]["found"] >= _FEW}
+
+
+def _series(name: str, key: str, figures: Mapping[str, Mapping[str, Any]]) -> Series:
     """Bars by cover; nothing is drawn where there is no figure."""
-    kept = [(cover, one) for cover, one in zip(_BARS, figures, strict=True) if one[key] is not None]
-    values = [float(one[key]) for _, one in kept]
-    spans = [one[f"{key}_ci95"] or (value, value) for value, (_, one) in zip(values, kept, strict=True)]
-    return Series(name, [cover for cover, _ in kept], values, [low for low, _ in spans], [high for _, high in spans])
+    kept = {cover: one for cover, one in figures.items() if one[key] is not None}
+    values = [float(one[key]) for one in kept.values()]
+    spans = [one[f"{key}_ci95"] or (value, value) for value, one in zip(values, kept.values(), strict=True)]
+    return Series(name, list(kept), values, [low for low, _ in spans], [high for _, high in spans])
 
 
 def _apparent(body: Mapping[str, Any]) -> Table:
