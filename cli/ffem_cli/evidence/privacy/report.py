@@ -8,27 +8,26 @@ from typing import Any
 from ffem_cli.eval import data
 from ffem_cli.evidence.privacy.figures import ALARM, ALLOWED, FALSE_ACCEPTS, IMPOSTORS, OF, Score
 from ffem_cli.evidence.privacy.run import ROTATIONS, Measured, is_ours, names, ordered
-from ffem_cli.evidence.privacy.views import WHOLE
-from ffem_cli.evidence.privacy.words import closing, opening
+from ffem_cli.evidence.privacy.words import DEFAULT, closing, opening, short
 from ffem_cli.evidence.result import Cell, Claim, Plot, Result, Series, Sheet, Table, Text
 from ffem_cli.evidence.setting import Setting
 
 # Zhu et al. 2023, table 2, as far as its figures are at hand: a blur whose strength the paper does not state
 PAPER = {"blur-3x3": "0.2 % (blur of a strength not stated)"}
 Part = Text | Table | Plot | Sheet
-_DEFAULT = f"fake-{WHOLE.temperatures[0]}"
 
 
 def result(setting: Setting, measured: Measured) -> Result:
     """The section's outcome."""
     known = [one.name for one in measured.recognisers]
     parts: list[Part] = [
+        Text(short(measured)),
         Text(opening(measured)),
         _recognised(measured, known, 0),
         _plot(measured, known),
         _chance(measured),
         _recognised(measured, known, 1),
-        _found(measured, known),
+        *([_found(measured, known)] if measured.of("detector") else []),
         _verified(measured, known),
         _networks(measured),
         Text(closing(measured)),
@@ -169,7 +168,7 @@ def _claims(measured: Measured) -> list[Claim]:
     for rotation in ROTATIONS:
         for view, text in (
             ("I_enc", "Recognisers that look at I_enc do no better than a guess"),
-            (_DEFAULT, "Recognisers that look at the default fake do no better than a guess"),
+            (DEFAULT, "Recognisers that look at the default fake do no better than a guess"),
             ("fake-", "The same at every lambda that was tried"),
         ):
             scores = [
