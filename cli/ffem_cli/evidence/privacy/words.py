@@ -20,9 +20,9 @@ def short(measured: Measured) -> str:
     worst = max(ours, key=lambda one: one.hits[0] / one.trials)
     return (
         f"In short: of the originals {best('original')} are recognised, behind pixels of 8 px still "
-        f"{best('pixels-8')}, behind a blur of 9 x 9 {best('blur-9x9')}, behind black boxes {best('black')}. Behind I_enc and the "
-        f"default fakes, rotation sphere, at most {worst.hits[0]} of {worst.trials:,} with any recogniser; a guess hits "
-        f"{worst.chance[0] * worst.trials:.1f} times."
+        f"{best('pixels-8')}, behind a blur of 9 x 9 {best('blur-9x9')}, behind black boxes {best('black')}. Behind "
+        f"I_enc and the default fakes, rotation sphere, at most {worst.hits[0]} of {worst.trials:,} with any "
+        f"recogniser; a guess hits {worst.chance[0] * worst.trials:.1f} times."
     )
 
 
