@@ -82,8 +82,9 @@ def measure(setting: Setting) -> Result:
         if group:
             looker = Looker(camera, group, setting.cache, setting.say, setting.seed)
             views = dict(_views(looker, split, job, again))
-            ground = ground or _ground(looker, split, views["original"][0][group[0].name])
-            found += _scores(looker, split, views, ground)
+            galleries = [protocol.embed(split, one, setting.cache, setting.say) for one in group]
+            ground = ground or _ground(looker, split, galleries[0], views["original"][0][group[0].name])
+            found += _scores(looker, split, views, galleries, ground)
     ours = [at for at, one in enumerate(found) if is_ours(one)]
     for at, p in zip(ours, holm([found[at].p for at in ours]), strict=True):
         found[at] = replace(found[at], corrected=p)
@@ -120,9 +121,8 @@ def _recognisers(setting: Setting, notes: list[str]) -> list[Recogniser]:
     return found
 
 
-def _ground(looker: Looker, split: Protocol, originals: Floats) -> Ground:
-    """`originals` are the probes' own vectors of the first recogniser, zeros where no face was found."""
-    gallery = protocol.embed(split, looker.recognisers[0], looker.cache, looker.say)
+def _ground(looker: Looker, split: Protocol, gallery: Gallery, originals: Floats) -> Ground:
+    """`originals` are the probes' own vectors of the gallery's recogniser, zeros where no face was found."""
     mates = np.asarray([photo.person for photo in split.probes])[:, None] == np.asarray(gallery.people)[None, :]
     # under whatever name: some photos are there under two
     twins = _twins(split, gallery, originals @ gallery.vectors.T >= ALIKE, looker.cache, looker.say)
@@ -133,12 +133,15 @@ def _ground(looker: Looker, split: Protocol, originals: Floats) -> Ground:
 
 
 def _scores(
-    looker: Looker, split: Protocol, views: dict[str, list[dict[str, Floats]]], ground: Ground
+    looker: Looker,
+    split: Protocol,
+    views: dict[str, list[dict[str, Floats]]],
+    galleries: Sequence[Gallery],
+    ground: Ground,
 ) -> Iterator[Score]:
     asked = ground.asked
     owners = [photo.person for photo, one in zip(split.probes, asked, strict=True) if one]
-    for one in looker.recognisers:
-        gallery = protocol.embed(split, one, looker.cache, looker.say)
+    for one, gallery in zip(looker.recognisers, galleries, strict=True):
         other = ~ground.mates & ~ground.twins
         crowd = Crowd(gallery.vectors, (ground.mates & ~ground.twins)[asked], other[asked])
         limits = thresholds(gallery.vectors, gallery.people, {p.person for p in split.probes}, looker.seed)
