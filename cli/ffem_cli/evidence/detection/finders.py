@@ -13,6 +13,8 @@ from ffem_chain.faces.finding import detectors
 from ffem_chain.faces.finding.detect import Detection, Detector
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.data import Photo
+from ffem_cli.evidence.fairness import packages
+from ffem_cli.evidence.fairness.haar import Haar
 from ffem_cli.evidence.setting import Setting
 
 MOST = 640  # faces a photo that are kept, the surest ones; more than in all but a handful of WIDER FACE's
@@ -30,6 +32,11 @@ def available(setting: Setting) -> dict[str, Detector]:
             except (MissingExtra, InputError):
                 continue
     return found
+
+
+def haar(setting: Setting) -> Haar | None:
+    """The Haar cascade in its own process, where the package that has it was fetched already (`fairness` does that)."""
+    return Haar(setting.model_cache) if packages.present(packages.OPENCV4, setting.model_cache) else None
 
 
 def photos(folder: Path, most: int) -> list[Photo]:
@@ -50,6 +57,7 @@ def find(detector: Detector, shown: Sequence[Photo], setting: Setting) -> list[l
             row[1 : 1 + len(seen) * _NUMBERS] = np.concatenate([[*d.box, *d.landmarks.ravel(), d.score] for d in seen])
         return row
 
+    extra = {"settings": detector.depends} if isinstance(detector, Haar) else {}
     rows = setting.cache.rows(
         f"{detector.name} on photos",
         [(f"{photo.name} {photo.path.stat().st_size}", photo) for photo in shown],
@@ -58,6 +66,7 @@ def find(detector: Detector, shown: Sequence[Photo], setting: Setting) -> list[l
         detector=detector.name,
         most=MOST,
         code=protocol.code("detect", "networks", detector.name),
+        **extra,
     )
     return [_faces(row.astype(np.float64)) for row in rows]
 

@@ -14,6 +14,7 @@ from ffem_chain.faces.finding.detect import Detection
 from ffem_cli.eval.measures import iou, proportion
 
 OVERLAP = 0.5  # IoU from which two boxes are of one face
+NO_VOTE = frozenset({"haar"})  # judged as all others, and asked about none of them: it is wrong too often
 BANDS = ((0, 12), (12, 24), (24, 48), (48, 96), (96, 100_000))  # shorter side of a face, px
 
 
@@ -67,7 +68,7 @@ def agreed(found: Mapping[str, Sequence[Detection]], without: str, least: float 
     sees it."""
     groups: list[list[Detection]] = []
     for name, faces in found.items():
-        if name == without:
+        if name == without or name in NO_VOTE:
             continue
         sure = [face for face in faces if face.score >= least]
         matched = {j: i for i, j in pairs([group[0] for group in groups], sure)}
@@ -103,7 +104,7 @@ def unconfirmed(scenes: Sequence[Scene], name: str) -> float:
         if scene.true is not None:
             others = [list(scene.true)]
         else:
-            others = [list(faces) for other, faces in scene.found.items() if other != name]
+            others = [list(faces) for other, faces in scene.found.items() if other not in NO_VOTE | {name}]
         confirmed = {i for faces in others for i, _ in pairs(sure, faces)}
         count += len(sure) - len(confirmed)
     return count / len(scenes)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffem_chain.faces.seal import SMALLEST
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.measures import interval, proportion
 from ffem_cli.evidence.detection.finders import photos
+from ffem_cli.evidence.detection.recall import pairs
 from ffem_cli.evidence.downstream import clips
 from ffem_cli.evidence.downstream.covering import COVERS, Shower
 from ffem_cli.evidence.downstream.tasks import POINTS, Faces, Task
@@ -89,6 +91,29 @@ def rows(frames: Sequence[Frame], tasks: Sequence[Task], shower: Shower, setting
     return np.concatenate(parts).reshape(len(frames), len(SHOWN), -1)
 
 
+def sealable(frames: Sequence[Frame], tasks: Sequence[Task], setting: Setting) -> dict[str, Array]:
+    """For each counter of faces: how many of the faces that are large to it are large enough for the camera too, whose
+    detector draws other boxes; (N,)."""
+    counters = [task for task in tasks if isinstance(task, Faces)]
+    finder = setting.camera.detector
+
+    def one(frame: Frame) -> Floats:
+        sealed = [face for face in finder.detect(frame.pixels) if face.side >= SMALLEST]
+        large = [[face for face in task.look(frame.pixels) if face.side >= SMALLEST] for task in counters]
+        return np.array([len(pairs(faces, sealed)) for faces in large], np.float32)
+
+    found = setting.cache.rows(
+        "faces that are large enough to be sealed",
+        [(frame.name, frame) for frame in frames],
+        one,
+        setting.say,
+        tasks=[task.depends for task in counters],
+        detector=finder.name,
+        code=protocol.code("detect", "networks", finder.name),
+    )
+    return {task.name: found[:, at].astype(np.float64) for at, task in enumerate(counters)}
+
+
 def figures(values: Array, tasks: Sequence[Task], clusters: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Figures of one cover by task; `values` (N, fields) as `rows` gives them."""
     out: dict[str, dict[str, Any]] = {}
@@ -134,11 +159,11 @@ def share(hits: Array, trials: Array, clusters: Sequence[str], *, bounded: bool 
     found: dict[str, Any] = {"value": None, "ci95": None, "n": n, "clusters": len(set(names))}
     if n == 0:
         return found
-    pairs = np.column_stack([hits, trials])[used]
-    found["value"] = value = float(pairs[:, 0].sum() / n)
+    both = np.column_stack([hits, trials])[used]
+    found["value"] = value = float(both[:, 0].sum() / n)
     if bounded and value in (0.0, 1.0):
         found["ci95"] = proportion(np.full(len(names), value), names)
     else:
         # a draw without any trial says nothing of the share
-        found["ci95"] = interval(pairs, names, lambda drawn: float(drawn[:, 0].sum() / max(1.0, drawn[:, 1].sum())))
+        found["ci95"] = interval(both, names, lambda drawn: float(drawn[:, 0].sum() / max(1.0, drawn[:, 1].sum())))
     return found
