@@ -61,6 +61,13 @@ class Tags(HTMLParser):
         self.text += data
 
 
+def test_no_name_of_a_picture_leads_out_of_the_folder() -> None:
+    kept = report().entries[0].saved
+    assert kept is not None
+    names = [kept.file(Sheet(name, "", b"")) for name in ("a_b", "../../x", "Ü/..", "..")]
+    assert names == ["one-a_b.png", "one-x.png", "one-part.png", "one-part.png"]
+
+
 @pytest.fixture(scope="module")
 def html() -> str:
     made = report()

@@ -24,7 +24,7 @@ from ffem_cli.evidence.setting import Setting
 
 MARK = "ffem evidence"  # what report.json says that it is
 Write = Callable[[Path, "Report"], list[str]]
-_OWN_FILE = re.compile(r"[a-z0-9][a-z0-9-]*\.(svg|png)")
+_OWN_FILE = re.compile(r"[a-z0-9][a-z0-9_-]*\.(svg|png)")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from ffem_cli.evidence.result import Claim, Plot, Result, Series, Sheet, Table, 
 
 FORMAT = 1
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_ODD = re.compile(r"[^a-z0-9_-]+")
 
 
 class DiskFull(FfemError):
@@ -46,10 +46,9 @@ class Saved:
     result: Result
 
     def file(self, part: Plot | Sheet) -> str:
-        """The name of a plot's or sheet's file in the report's folder. ValueError for a name that is none."""
-        if not _NAME.fullmatch(part.name):
-            raise ValueError(f"{part.name!r} is no name of a plot or sheet: small letters, digits and hyphens are")
-        return f"{self.name}-{part.name}.{'png' if isinstance(part, Sheet) else 'svg'}"
+        """The name of a plot's or sheet's file in the report's folder: no name leads out of it."""
+        name = _ODD.sub("-", part.name.lower()).strip("-") or "part"
+        return f"{self.name}-{name}.{'png' if isinstance(part, Sheet) else 'svg'}"
 
 
 def write(folder: Path, saved: Saved) -> None:
@@ -105,9 +104,6 @@ def read(folder: Path, name: str) -> Saved | None:
             dict(document["made"]),
             result,
         )
-        for part in result.parts:
-            if isinstance(part, Plot | Sheet):
-                saved.file(part)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return saved
