@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ffem_chain.errors import FfemError
-from ffem_cli.session import Session, has_secret
+from ffem_cli.passphrases import has_secret
+from ffem_cli.session import Session
 
 OK, WARN, FAIL, SKIP = "ok", "warn", "fail", "skip"
 LOW_SPACE, NO_SPACE = 2 << 30, 100 << 20

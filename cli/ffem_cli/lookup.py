@@ -84,7 +84,7 @@ def capture_on_chain(session: Session, text: str, album: str | None = None, proo
     which it has a grant. A `proof` takes the place of all that. Raises InputError (several, naming them), Refused,
     Tampered, and the error of a batch that may have the capture and cannot be used.
     """
-    from ffem_cli.session import can_unlock
+    from ffem_cli.passphrases import can_unlock
 
     if proof is not None:
         return _proven(session, text, album, proof)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffem_chain.errors import FormatError, InputError
-from ffem_cli.session import Session, read_secret
+from ffem_cli.passphrases import read_secret
+from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffem_chain.errors import ChainUnavailable, InputError, MissingExtra
+from ffem_chain.errors import ChainUnavailable, InputError
 from ffem_chain.keys.secret import Secret
-from ffem_cli.config import BY_NAME, Config
+from ffem_cli.config import Config
+from ffem_cli.facetools import FaceTools
 from ffem_cli.output import Output
+from ffem_cli.passphrases import read_secret
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from ffem_chain.audit.index.reading import IndexedRegistry
-    from ffem_chain.capture.model import Capture
     from ffem_chain.chain.registry import Registry
     from ffem_chain.chain.relayclient import RelayClient
     from ffem_chain.chain.rpc import Rpc
     from ffem_chain.chain.signed import ExternalWallet
-    from ffem_chain.faces.finding.detect import Detector
-    from ffem_chain.faces.flow.weights import Model
-    from ffem_chain.faces.posing.pose import PoseEstimator
     from ffem_chain.keys.vault import Vault
     from ffem_chain.roles.keyring import KeyRing
     from ffem_chain.roles.lists import Lists
@@ -36,15 +31,12 @@ if TYPE_CHECKING:
     from ffem_cli.signedfile import SignedFile
     from ffem_node.keeper import Keeper
 
-_LONGEST_PASSPHRASE = 4096
-_LARGEST_WEIGHTS = 256 << 20
 
-
-class Session:
+class Session(FaceTools):
     """Settings, output, and what they lead to."""
 
     def __init__(self, config: Config, out: Output, *, sign_only: Path | None = None) -> None:
-        self.config = config
+        super().__init__(config)
         self.out = out
         self._sign_only = sign_only
         self.signed: SignedFile | None = None
@@ -301,111 +293,3 @@ class Session:
             limit_per_wallet=limit,
             confirmations=self.config.whole("confirmations"),
         )
-
-    # ------------------------------------------------------------------ faces
-
-    def model_cache(self) -> Path:
-        """Folder of third-party models."""
-        from ffem_chain.faces import modelcache
-
-        given = self.config.text("model_cache")
-        return Path(given).expanduser() if given else modelcache.default_folder()
-
-    def model(self, weights: Path | None = None, name: str | None = None) -> Model:
-        """The flow of the setting, of a `name` that a command's option gave, or from a file of weights. Raises
-        MissingExtra where torch or OpenCV is not installed."""
-        with _faces_installed():
-            import cv2  # noqa: F401 - needed as soon as the flow is
-
-            from ffem_chain.faces.flow.weights import load_bytes, load_model
-        if weights is not None:
-            from ffem_chain.keys.files import read_file
-
-            return load_bytes(read_file(weights, "weights", _LARGEST_WEIGHTS), weights.stem)
-        return load_model(self._chosen("model", name))
-
-    def model_of(self, capture: Capture) -> Model:
-        """The flow that sealed `capture`, whatever the setting says. Raises like `model`, and NotForMe where that model
-        is not shipped with this version."""
-        with _faces_installed():
-            import cv2  # noqa: F401 - needed as soon as the flow is
-
-            from ffem_chain.faces.flow.weights import model_of
-        return model_of(capture.manifest.model_id)
-
-    def detector(self, name: str | None = None) -> Detector:
-        """What finds faces: `name` as a command's option gave it, or the setting. Raises MissingExtra like `model`, and
-        where a plug-in's model is not on this machine."""
-        chosen = self._chosen("detector", name)
-        with _faces_installed():
-            from ffem_chain.faces.finding.detectors import detector
-
-            return detector(chosen, self.model_cache())
-
-    def pose(self, name: str | None = None) -> PoseEstimator:
-        """What tells where a face looks, chosen and raising like `detector`."""
-        chosen = self._chosen("pose", name)
-        with _faces_installed():
-            from ffem_chain.faces.posing.pose import pose_estimator
-
-            return pose_estimator(chosen, self.model_cache())
-
-    def _chosen(self, setting: str, option: str | None) -> str:
-        """A setting, which an option of the command overrides. Raises InputError."""
-        if option is None:
-            return self.config.text(setting)
-        return str(BY_NAME[setting].parse(option, f"option --{setting}"))
-
-
-@contextmanager
-def _faces_installed() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"this needs {error.name}, which is not installed", "pip install 'ffem-chain[faces]'"
-        ) from None
-
-
-def has_secret(variable: str) -> bool:
-    """Whether the environment gives the secret, so that nobody need be asked."""
-    return bool(os.environ.get(f"{variable}_FILE")) or variable in os.environ
-
-
-def can_unlock() -> bool:
-    """Whether the passphrase can be had: from the environment, or by asking on a terminal."""
-    return has_secret("FFEM_PASSPHRASE") or sys.stdin.isatty()
-
-
-def read_secret(what: str, variable: str, *, twice: bool = False) -> Secret:
-    """A secret line from the file that `<variable>_FILE` names, from `variable`, or typed without echo.
-
-    Raises InputError where none can be had, or the two entries differ.
-    """
-    file = os.environ.get(f"{variable}_FILE", "")
-    if file:
-        try:
-            raw = Path(file).read_bytes()[: _LONGEST_PASSPHRASE + 1]
-        except OSError as error:
-            raise InputError(f"the file of {variable}_FILE cannot be read: {error.strerror}") from None
-        return _checked(raw.removesuffix(b"\n").removesuffix(b"\r"), what, f"{variable}_FILE")
-    if variable in os.environ:
-        return _checked(os.environ[variable].encode("utf-8", "surrogateescape"), what, variable)
-    if not sys.stdin.isatty():
-        raise InputError(f"no {what} was given, and there is no terminal to ask on", f"set {variable}_FILE")
-    import getpass
-
-    typed = getpass.getpass(f"{what}: ", stream=sys.stderr)
-    if twice and getpass.getpass(f"{what} again: ", stream=sys.stderr) != typed:
-        raise InputError(f"the two entries of the {what} differ", "start again")
-    return _checked(typed.encode(), what, "the prompt")
-
-
-def _checked(raw: bytes, what: str, source: str) -> Secret:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"the {what} from {source} is not UTF-8") from None
-    if not raw or len(raw) > _LONGEST_PASSPHRASE:
-        raise InputError(f"the {what} from {source} is empty or too long")
-    return Secret(raw)

@@ -13,7 +13,8 @@ from ffem_cli.commands.captures import ProofOption
 from ffem_cli.defaulting import DefaultGroup
 from ffem_cli.indexed import percent, session_index
 from ffem_cli.output import Answer, Table
-from ffem_cli.session import Session, has_secret
+from ffem_cli.passphrases import has_secret
+from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.audit.model import Anomaly, Report

@@ -12,7 +12,8 @@ from ffem_chain.errors import FfemError, InputError, Refused
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_cli import lookup, pictures, shell
 from ffem_cli.output import Answer, Table, instant, moment
-from ffem_cli.session import Session, can_unlock
+from ffem_cli.passphrases import can_unlock
+from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.capture.model import Capture

@@ -9,7 +9,8 @@ import typer
 
 from ffem_cli import shell
 from ffem_cli.output import Answer, count
-from ffem_cli.session import Session, read_secret
+from ffem_cli.passphrases import read_secret
+from ffem_cli.session import Session
 
 if TYPE_CHECKING:
     from ffem_chain.keys.secret import Secret
