@@ -14,7 +14,7 @@ from typing import Any
 import cbor2
 from eth_utils import keccak
 
-from ffem_chain.chain.connection import Receipt
+from ffem_chain.chain.connection import Filter, Receipt, alternatives
 from ffem_chain.chain.events import Event
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantView, KeeperSetView, KeyView
@@ -74,7 +74,7 @@ class MemoryRegistry(Registry):
         *,
         from_block: int | None = None,
         to_block: int | None = None,
-        **filters: bytes | str | int,
+        **filters: Filter,
     ) -> list[Event]:
         """See `Connection.events`."""
         first, last = from_block or 0, self.chain.height if to_block is None else to_block
@@ -84,7 +84,7 @@ class MemoryRegistry(Registry):
             for event in self.chain.log
             if first <= event.block <= last
             and (kinds is None or type(event) in kinds)
-            and all(getattr(event, name) == value for name, value in wanted.items())
+            and all(getattr(event, name) in alternatives(value) for name, value in wanted.items())
         ]
 
     def grant_state(self, grant: bytes, *, block: int | str = "latest") -> GrantView:

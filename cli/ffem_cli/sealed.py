@@ -8,8 +8,11 @@ from typing import Any
 from ffem_cli.output import Table, count
 
 
-def blocks(outcomes: Iterable[dict[str, Any]], batches: Iterable[dict[str, Any]]) -> list[str | Table]:
-    """Captures and batches for people."""
+def blocks(
+    outcomes: Iterable[dict[str, Any]], batches: Iterable[dict[str, Any]], batch: bool = False
+) -> list[str | Table]:
+    """Captures and batches for people. `batch`: they were to be registered as one."""
+    resume = "ffem seal --resume" + " --batch" * batch
     lines: list[str | Table] = []
     for one in outcomes:
         if "error" in one:
@@ -20,7 +23,7 @@ def blocks(outcomes: Iterable[dict[str, Any]], batches: Iterable[dict[str, Any]]
         elif one.get("before"):
             lines.append(f"{one['photo']}: sealed before, capture {one['uid'].hex()}")
         else:
-            state = "registered" if one["registered"] else "not registered yet: ffem seal --resume"
+            state = "registered" if one["registered"] else f"not registered yet: {resume}"
             covered = f", {one['covered']} too small, covered for ever" if one["covered"] else ""
             lines += [
                 f"{one['photo']}: {count(one['faces'], 'face')} sealed{covered}; {state}",

@@ -20,6 +20,7 @@ from ffem_chain.chain.sender import Sender
 from ffem_chain.chain.signed import Domain
 from ffem_chain.errors import ChainUnavailable, InputError
 
+Filter = bytes | str | int | tuple[bytes | str | int, ...]
 # names by which callers filter -> fields of the events
 _FILTERS = {"grant": "grant_id"}
 
@@ -91,7 +92,8 @@ class Connection:
         if not artifact().is_code(code):
             raise ChainUnavailable(
                 f"the contract at {self.address} is not the registry that this version of ffem-chain knows",
-                "check the address; another version's registry needs that version",
+                "check the address; another version's registry needs that version; a development chain gets this one's "
+                "from: ffem devnet up",
             )
         (found,) = artifact().immutable_values(code)
         self._deployment = found
@@ -113,22 +115,23 @@ class Connection:
         *,
         from_block: int | None = None,
         to_block: int | None = None,
-        **filters: bytes | str | int,
+        **filters: Filter,
     ) -> list[Event]:
         """Events in order of the chain, of some kinds (None: all), in blocks [from_block, to_block].
 
         `filters` compare indexed fields: album, grant, uid, wallet, recipient, owner, keeper, keeper_set, version,
-        epoch, seq, suite, index. Raises ValueError where a kind has no such indexed field.
+        epoch, seq, suite, index; a tuple means one of its values, of which nodes take a hundred. Raises ValueError
+        where a kind has no such indexed field.
         """
         first = self.from_block if from_block is None else from_block
         last = self.latest_block() if to_block is None else to_block
-        groups: dict[tuple[bytes | None, ...], list[bytes]] = {}
+        groups: dict[tuple[tuple[bytes, ...] | None, ...], list[bytes]] = {}
         for kind in KINDS if kinds is None else kinds:
             layout = layouts()[kind]
             groups.setdefault(_topics(layout.indexed, dict(filters), kind.__name__), []).append(layout.topic)
         found = []
         for values, signatures in groups.items():
-            topics = [signatures, *(None if value is None else [value] for value in values)]
+            topics = [signatures, *(None if value is None else list(value) for value in values)]
             found += [decode(log) for log in read_logs(self.rpc, self.address, topics, first, last)]
         return sorted(found, key=lambda event: (event.block, event.log_index))
 
@@ -160,13 +163,24 @@ class Connection:
         return Receipt(bytes(mined["transactionHash"]), int(mined["blockNumber"]), int(mined["gasUsed"]), events)
 
 
-def _topics(indexed: tuple[tuple[str, str], ...], filters: dict[str, Any], kind: str) -> tuple[bytes | None, ...]:
+def alternatives(value: Any) -> tuple[Any, ...]:
+    """The values that a filter lets through."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _topics(
+    indexed: tuple[tuple[str, str], ...], filters: dict[str, Any], kind: str
+) -> tuple[tuple[bytes, ...] | None, ...]:
     """Topics after the first that a filter asks for, trailing Nones left out."""
+    values: list[tuple[bytes, ...] | None]
     wanted = {_FILTERS.get(name, name): value for name, value in filters.items()}
     absent = set(wanted) - {name for name, _ in indexed}
     if absent:
         raise ValueError(f"{kind} cannot be filtered by {', '.join(sorted(absent))}")
-    values = [encode([abi_type], [wanted[name]]) if name in wanted else None for name, abi_type in indexed]
+    values = [
+        tuple(encode([abi_type], [one]) for one in alternatives(wanted[name])) if name in wanted else None
+        for name, abi_type in indexed
+    ]
     while values and values[-1] is None:
         values.pop()
     return tuple(values)

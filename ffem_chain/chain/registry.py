@@ -26,6 +26,10 @@ __all__ = ["Receipt", "Registry", "deploy"]
 class Registry(Views):
     """One deployment, and the transactions of its contract. The parameters are `Connection`'s."""
 
+    def check_sends(self, name: str) -> None:
+        """Raises InputError where this side cannot call a function of the contract, whatever the chain says to it: for
+        callers who write down what they are about to do."""
+
     def batches_with(self, album: bytes, uid: bytes) -> set[bytes] | None:
         """Roots of the album's batches that may list a capture. None: any of them may; an index knows more."""
         del album, uid

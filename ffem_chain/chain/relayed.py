@@ -107,13 +107,17 @@ class SignedRegistry(Registry):
         """Revoke many: each is a call of its own, so this is not all or none."""
         return _one_by_one(lambda salt=salt: self.revoke(album, salt) for salt in salts)  # type: ignore[misc]
 
-    def _send(self, name: str, *values: Any) -> Receipt:
-        kind = BY_FUNCTION.get(name)
-        if kind is None:
+    def check_sends(self, name: str) -> None:
+        """Only what can be signed is sent by somebody else."""
+        if name not in BY_FUNCTION:
             raise InputError(
                 f"no relay can do this for a wallet ({name}): it needs a transaction of the wallet's own",
                 "leave --relay and --sign-only out, and have ether in the wallet",
             )
+
+    def _send(self, name: str, *values: Any) -> Receipt:
+        self.check_sends(name)
+        kind = BY_FUNCTION[name]
         # The deadline is compared with the time of blocks, which need not be that of this machine.
         deadline = int(self.rpc.block("latest")["timestamp"]) + self._lifetime
         given = tuple(values[0]) if kind.struct else values
@@ -157,6 +161,11 @@ def check_domain(registry: Registry, call: Call) -> None:
             f"{call.domain.deployment.hex()[:16]}, and not for this one",
             "it is of use only there",
         )
+
+
+def done_before(registry: Registry, call: Call) -> Receipt | None:
+    """The transaction that made a call already, None where its nonce is unused. Raises Refused for a cancelled one."""
+    return _done(registry, call, registry.from_block)
 
 
 def await_call(

@@ -2,7 +2,8 @@
 
 Vault layout, section `owner` (ids in hex are keys of the dictionaries):
 
-    albums:   {album id: {name: str, salt: bytes32, owner: str, epoch: int, epochs: {"<epoch>": bytes32}}}
+    albums:   {album id: {name: str, salt: bytes32, owner: str, epoch: int, epochs: {"<epoch>": bytes32},
+                          granting: {grants: [ids of one call under way], at: unix seconds}}}
     captures: {uid: {album, epoch, slot, cid, digest, key_commit, model_id, rotation, precision, faces,
                      sealed: [face index, ...], registered: [deployment id in hex, ...],
                      source: SHA-256 of the photo's file, root: of the batch it was planned for}}
@@ -87,6 +88,7 @@ class Archive:
         on the chain.
         """
         members = self._members(keepers, threshold)
+        self.registry.check_sends("createAlbum")
         if not name.strip() or len(name) > 200:
             raise InputError("an album needs a name of at most 200 characters")
         if not any(known.name == name for known in self.albums()):

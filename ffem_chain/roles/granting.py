@@ -6,11 +6,13 @@ Records are in the vault before the transaction that makes their grants: one tha
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ffem_chain.chain.types import GrantParams, grant_id
+from ffem_chain.chain.events import GrantCreated
+from ffem_chain.chain.types import GrantParams, GrantStatus, grant_id
 from ffem_chain.errors import Refused
 from ffem_chain.keys import tree
 from ffem_chain.keys.grants import GrantContext, KeeperKey, build_grant, build_range_grant
@@ -29,6 +31,8 @@ _MOST_GAS, _MOST_BYTES = (1 << 24) * 4 // 5, (128 << 10) * 4 // 5
 _GAS_OF_GRANT, _GAS_OF_BYTE = 36_000, 36
 # of a call's data, beside the payload
 _BYTES_OF_GRANT = 12 * 32
+# seconds by which "in 30 days" may differ beside the time between two calls
+_LATE = 60
 OnPage = Callable[[int, int], None]
 
 
@@ -168,20 +172,74 @@ def pages(owner: Owner, prepared: Sequence[Prepared]) -> list[list[Prepared]]:
     return found
 
 
-def send(owner: Owner, prepared: Sequence[Prepared], on_page: OnPage | None = None) -> list[GrantRecord]:
-    """Grant all, in as few transactions as hold them; `on_page` gets the grants done and all of them after each.
+def send(
+    owner: Owner, prepared: Sequence[Prepared], on_page: OnPage | None = None, done: Sequence[GrantRecord] = ()
+) -> list[GrantRecord]:
+    """Grant all, in as few transactions as hold them; `on_page` gets the grants done and all of them after each. `done`
+    are those of the same call that an interrupted one has made; they come first.
 
-    All records are in the vault before the first. Where one fails, the records of its page and later are not `sent`.
+    All records are in the vault before the first transaction, and that they go together (see `resumed`). Where one
+    fails, the records of its page and later are not `sent`.
     """
     owner.save_grants([one.record for one in prepared])
-    records: list[GrantRecord] = []
+    everything = [*done, *(one.record for one in prepared)]
+    together = {one.grant_id for one in everything} if len(everything) > 1 else set()
+    if prepared:
+        _note_together(owner, everything, together)
+    records = list(done)
     for page in pages(owner, prepared):
         params = [one.params for one in page]
-        receipt = owner.registry.grant(params[0]) if len(prepared) == 1 else owner.registry.grant_batch(params)
+        receipt = owner.registry.grant(params[0]) if len(everything) == 1 else owner.registry.grant_batch(params)
         records += note_sent(owner, page, receipt.block)
         if on_page is not None:
-            on_page(len(records), len(prepared))
+            on_page(len(records), len(everything))
+    if together:
+        _note_together(owner, everything, set())
     return records
+
+
+def _note_together(owner: Owner, records: Sequence[GrantRecord], together: set[bytes]) -> None:
+    """Note in the album's entry which grants one call makes, and when; none: it is over."""
+    with owner.vault.edit() as data:
+        entry = owner.album_entry(data, owner.album(records[0].album_id))
+        entry.pop("granting", None)
+        if together:
+            entry["granting"] = {"grants": sorted(together), "at": int(time.time())}
+
+
+def resumed(owner: Owner, album: Album, wanted: Sequence[Wanted]) -> tuple[list[GrantRecord], list[Wanted]]:
+    """Where an interrupted call was to make just these grants: those that the chain has, and those that it has not,
+    under the ids that they were to have. Otherwise nothing, and `wanted`.
+
+    They are the same where scopes, wallets and kinds are, and expiries differ by no more than the time since then:
+    "in 30 days" is later now.
+    """
+    noted = owner.album_entry(owner.vault.read(), album).get("granting")
+    if noted is None:
+        return [], list(wanted)
+    names, late = set(noted["grants"]), int(time.time()) - noted["at"] + _LATE
+    before = {(one.scope, one.recipient, one.direct): one for one in owner.grants() if one.grant_id in names}
+    asked = {(one.scope, one.recipient, one.direct): one for one in wanted}
+    same = set(before) == set(asked) and all(
+        bool(one.expiry) == bool(before[what].expiry)
+        and abs(one.expiry - before[what].expiry) <= late
+        and one.suite in (None, before[what].suite)
+        for what, one in asked.items()
+    )
+    if not same:
+        return [], list(wanted)
+    states = owner.registry.grant_states([before[what].grant_id for what in asked])
+    done: list[GrantRecord] = []
+    left: list[Wanted] = []
+    for (what, one), state in zip(asked.items(), states, strict=True):
+        record = before[what]
+        if state.status is GrantStatus.NONE:
+            left.append(replace(one, expiry=record.expiry, salt=record.salt))
+        else:
+            made = owner.registry.events([GrantCreated], grant=record.grant_id)
+            done.append(replace(record, sent=True, block=made[0].block if made else record.block))
+    owner.save_grants(done)
+    return done, left
 
 
 def note_sent(owner: Owner, page: Sequence[Prepared], block: int) -> list[GrantRecord]:

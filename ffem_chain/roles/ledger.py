@@ -16,7 +16,15 @@ from ffem_chain.chain.events import (
     ShareDelivered,
 )
 from ffem_chain.chain.registry import Registry
-from ffem_chain.chain.types import GrantStatus, GrantView, batch_head, commit_leaf, first_head, next_head
+from ffem_chain.chain.types import (
+    GrantStatus,
+    GrantView,
+    KeeperSetView,
+    batch_head,
+    commit_leaf,
+    first_head,
+    next_head,
+)
 from ffem_chain.errors import Refused, Tampered
 from ffem_chain.keys.grants import GrantContext
 from ffem_chain.roles.keyring import address_bytes
@@ -31,6 +39,7 @@ _KINDS: list[type[Event]] = [
 ]
 # The state and the logs are read by two calls; a block may come in between.
 _ATTEMPTS = 4
+_AT_ONCE = 100  # grants whose logs one request asks for
 # Heads of the grants of batches, by deployment, block and number: whoever looks at each grant of a batch of hundreds
 # would read them all each time. They need no trust: what they lead to is compared with the contract's storage.
 _BATCHES_KEPT = 64
@@ -165,6 +174,23 @@ def _heads_of(registry: Registry, created: GrantCreated, batch: int, anew: bool)
     return heads
 
 
+def read_ledgers(registry: Registry, grants: Sequence[bytes]) -> dict[bytes, Ledger]:
+    """The histories of many grants, read together and checked like `read_ledger`, which says what is wrong with those
+    that are left out: or a block came in between."""
+    found: dict[bytes, Ledger] = {}
+    sets: dict[int, KeeperSetView] = {}
+    for start in range(0, len(grants), _AT_ONCE):
+        part = tuple(dict.fromkeys(grants[start : start + _AT_ONCE]))
+        logged: dict[bytes, list[Event]] = {grant: [] for grant in part}
+        for event in registry.events(_KINDS, grant=part):
+            logged[event.grant_id].append(event)  # type: ignore[attr-defined]
+        for grant, state in zip(part, registry.grant_states(part), strict=True):
+            ledger = _checked(registry, logged[grant], state, sets, anew=False)
+            if ledger is not None:
+                found[grant] = ledger
+    return found
+
+
 def read_ledger(registry: Registry, grant: bytes) -> Ledger:
     """The grant's history, checked: payload and commits hash to the head in the contract's storage.
 
@@ -176,24 +202,35 @@ def read_ledger(registry: Registry, grant: bytes) -> Ledger:
         state = registry.grant_state(grant)
         if state.status is GrantStatus.NONE:
             raise Refused(f"there is no grant {grant.hex()} on this deployment")
-        created = next((e for e in events if isinstance(e, GrantCreated)), None)
-        logs = GrantLogs.of(events)
-        genesis = b"" if created is None else _genesis(registry, created, state.batch, attempt > 0)
-        if created is None or not genesis or chain_head(created, logs.commits, genesis) != state.head:
-            continue
-        if max(logs.requests, default=0) != state.seq:
-            continue
-        # The head covers neither of these, the contract's storage does.
-        logged = (created.recipient, created.keeper_set, created.expiry)
-        if logged != (state.recipient, state.keeper_set, state.expiry):
-            continue
-        keepers: tuple[str, ...] = ()
-        threshold = 0
-        if state.keeper_set:
-            pinned = registry.keeper_set(state.keeper_set)
-            keepers, threshold = pinned.keepers, pinned.threshold
-        return Ledger(created=created, state=state, keepers=keepers, threshold=threshold, genesis=genesis, **vars(logs))
+        ledger = _checked(registry, events, state, {}, anew=attempt > 0)
+        if ledger is not None:
+            return ledger
     raise Tampered(
         f"the logs of grant {grant.hex()} do not match the contract's state",
         "the RPC leaves out or alters logs; use another one",
     )
+
+
+def _checked(
+    registry: Registry, events: Sequence[Event], state: GrantView, sets: dict[int, KeeperSetView], *, anew: bool
+) -> Ledger | None:
+    """The ledger of a grant with these events, None where they are not those of its state. `sets`: keeper sets that
+    were read, `anew`: read its batch, even if it was read before."""
+    created = next((e for e in events if isinstance(e, GrantCreated)), None)
+    logs = GrantLogs.of(events)
+    genesis = b"" if created is None else _genesis(registry, created, state.batch, anew)
+    if created is None or not genesis or chain_head(created, logs.commits, genesis) != state.head:
+        return None
+    if max(logs.requests, default=0) != state.seq:
+        return None
+    # The head covers neither of these, the contract's storage does.
+    logged = (created.recipient, created.keeper_set, created.expiry)
+    if logged != (state.recipient, state.keeper_set, state.expiry):
+        return None
+    keepers: tuple[str, ...] = ()
+    threshold = 0
+    if state.keeper_set:
+        if state.keeper_set not in sets:
+            sets[state.keeper_set] = registry.keeper_set(state.keeper_set)
+        keepers, threshold = sets[state.keeper_set].keepers, sets[state.keeper_set].threshold
+    return Ledger(created=created, state=state, keepers=keepers, threshold=threshold, genesis=genesis, **vars(logs))

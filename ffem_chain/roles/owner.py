@@ -17,10 +17,10 @@ from ffem_chain.errors import InputError, Refused
 from ffem_chain.keys.scope import LEVEL_CAPTURE, LEVEL_EPOCH, LEVEL_FACE, LEVEL_RANGE, Scope
 from ffem_chain.keys.tree import LAST_SLOT
 from ffem_chain.roles.archive import Archive
-from ffem_chain.roles.granting import Granting, OnPage, Prepared, Wanted, send
+from ffem_chain.roles.granting import Granting, OnPage, Prepared, Wanted, resumed, send
 from ffem_chain.roles.keyring import checksum
 from ffem_chain.roles.records import Album, GrantRecord, grant_from_vault, grant_to_vault
-from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grants, sent_state
+from ffem_chain.roles.revocation import RevokeResult, Route, open_routes, revoke_all, revoke_grants, sent_states
 from ffem_chain.roles.rotation import RotateResult, not_held, rotate
 
 _MOST_NAMED = 5
@@ -70,7 +70,8 @@ class Owner(Archive):
         **options: Unpack[Options],
     ) -> list[GrantRecord]:
         """The same to several wallets, in as few transactions as hold them; `on_page` gets the grants done and all of
-        them after each. Nothing is sent unless all can be granted: Refused names who cannot."""
+        them after each. Nothing is sent unless all can be granted: Refused names who cannot. Called again after an
+        interruption, it goes on with those that are missing."""
         scope, album = self._scope(uid, face, options)
         expires = options.get("expires")
         expiry = 0 if expires is None else int(expires.timestamp())
@@ -78,9 +79,11 @@ class Owner(Archive):
             raise InputError(f"the grant would have expired already, at {expires.isoformat()}")
         granting, prepared, refused = Granting(self, album), list[Prepared](), list[Refused]()
         direct, suite = options.get("direct", False), options.get("suite")
-        for wallet in dict.fromkeys(checksum(wallet) for wallet in wallets):
+        addresses = dict.fromkeys(checksum(wallet) for wallet in wallets)
+        done, left = resumed(self, album, [Wanted(scope, wallet, expiry, direct, suite) for wallet in addresses])
+        for one in left:
             try:
-                prepared.append(granting.prepare(Wanted(scope, wallet, expiry, direct, suite)))
+                prepared.append(granting.prepare(one))
             except Refused as error:
                 refused.append(error)
         if len(refused) > 1:
@@ -89,7 +92,7 @@ class Owner(Archive):
             raise Refused(f"{len(refused)} of {len(wallets)} cannot be granted: {shown}{more}", refused[0].hint)
         if refused:
             raise refused[0]
-        return send(self, prepared, on_page)
+        return send(self, prepared, on_page, done)
 
     def save_grants(self, records: Sequence[GrantRecord]) -> None:
         """Write grants to the vault, over those of the same id."""
@@ -135,8 +138,7 @@ class Owner(Archive):
         """Begin the album's next epoch, revoke these grants (ids) of it, and grant the new epoch to who had the former
         one, in one transaction where it holds all; see `rotation.rotate`."""
         records = [self._grant(one) for one in revoke]
-        for record in records:
-            sent_state(self, record)
+        sent_states(self, records)
         return rotate(self, name_or_id, records, leave_out=leave_out, grant=grant, on_page=on_page)
 
     def holds_epoch(self, album: Album, epoch: int) -> bool:
@@ -197,6 +199,6 @@ class Owner(Archive):
 
     def unsent(self) -> list[GrantRecord]:
         """Grants whose sending was interrupted and that the chain does not know."""
-        state = self.registry.grant_state
         waiting = [record for record in self.grants() if not record.sent]
-        return [record for record in waiting if state(record.grant_id).status is GrantStatus.NONE]
+        states = self.registry.grant_states([record.grant_id for record in waiting])
+        return [one for one, state in zip(waiting, states, strict=True) if state.status is GrantStatus.NONE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ffem_chain.keys.suites import SECP256K1
 from ffem_chain.keys.vault import Vault
 from ffem_chain.labels import DIRECT_LABEL
 from ffem_chain.roles.keyring import KeyRecord, KeyRing
-from ffem_chain.roles.ledger import Ledger, read_ledger
+from ffem_chain.roles.ledger import Ledger, read_ledger, read_ledgers
 from ffem_chain.roles.records import covers, describe, narrow
 from ffem_chain.roles.registrations import Registrations
 
@@ -97,12 +98,20 @@ class Received:
         events = self.registry.events([GrantCreated], recipient=self.wallet, **only)  # type: ignore[arg-type]
         created = [event for event in events if isinstance(event, GrantCreated)]
         statuses = self.registry.openable_by(self.wallet, [event.grant_id for event in created])
-        return [self._received(event, status) for event, status in zip(created, statuses, strict=True)]
+        ledgers = read_ledgers(self.registry, [event.grant_id for event in created])
+        held = set(self._held(self.vault.read()))
+        return [
+            self._received(event, status, ledgers.get(event.grant_id), held)
+            for event, status in zip(created, statuses, strict=True)
+        ]
 
-    def _received(self, event: GrantCreated, status: GrantStatus) -> ReceivedGrant:
+    def _received(
+        self, event: GrantCreated, status: GrantStatus, ledger: Ledger | None, held: Container[str]
+    ) -> ReceivedGrant:
         scope: Scope | None = None
         try:
-            ledger = read_ledger(self.registry, event.grant_id)
+            if ledger is None:
+                ledger = read_ledger(self.registry, event.grant_id)
             scope = self._scope(ledger)
             text = describe(scope)
         except (NotForMe, Tampered, FormatError) as error:
@@ -120,7 +129,7 @@ class Received:
             block=event.block,
             scope=scope,
             text=text,
-            held=event.grant_id.hex() in self._held(self.vault.read()),
+            held=event.grant_id.hex() in held,
         )
 
     def _held(self, data: dict[str, Any]) -> dict[str, bytes]:

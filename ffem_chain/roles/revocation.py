@@ -83,8 +83,8 @@ def revoke_grants(owner: Owner, records: Sequence[GrantRecord]) -> list[RevokeRe
     reached the chain.
     """
     registry, waiting = owner.registry, dict[bytes, list[bytes]]()
-    for record in records:
-        if not sent_state(owner, record).revoked:
+    for record, state in zip(records, sent_states(owner, records), strict=True):
+        if not state.revoked:
             waiting.setdefault(record.album_id, []).append(record.salt)
     for album, salts in waiting.items():
         if len(salts) == 1:
@@ -95,12 +95,13 @@ def revoke_grants(owner: Owner, records: Sequence[GrantRecord]) -> list[RevokeRe
     return [outcome(owner, record) for record in records]
 
 
-def sent_state(owner: Owner, record: GrantRecord) -> GrantView:
-    """State of a grant. Raises Refused where it never reached the chain."""
-    state = owner.registry.grant_state(record.grant_id)
-    if state.status is GrantStatus.NONE:
-        raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
-    return state
+def sent_states(owner: Owner, records: Sequence[GrantRecord]) -> list[GrantView]:
+    """State of each grant. Raises Refused where one never reached the chain."""
+    states = owner.registry.grant_states([record.grant_id for record in records])
+    for record, state in zip(records, states, strict=True):
+        if state.status is GrantStatus.NONE:
+            raise Refused(f"grant {record.grant_id.hex()[:16]} never reached the chain: there is nothing to revoke")
+    return states
 
 
 def outcome(owner: Owner, record: GrantRecord) -> RevokeResult:
@@ -141,15 +142,15 @@ def revocable(owner: Owner, album: bytes, target: Scope | None, wallet: str | No
     """Grants of an album that are on the chain and not revoked: of `target` or a part of it (None: all), to one wallet
     (None: to all)."""
     only = None if wallet is None else checksum(wallet)
-    state, over = owner.registry.grant_state, (GrantStatus.NONE, GrantStatus.REVOKED)
-    return [
+    meant = [
         record
         for record in owner.grants()
         if record.album_id == album
         and only in (None, record.recipient)
         and (target is None or covers(target, record.scope))
-        and state(record.grant_id).status not in over
     ]
+    states, over = owner.registry.grant_states([one.grant_id for one in meant]), (GrantStatus.NONE, GrantStatus.REVOKED)
+    return [record for record, state in zip(meant, states, strict=True) if state.status not in over]
 
 
 def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[Route]:
@@ -161,21 +162,21 @@ def open_routes(owner: Owner, album: bytes, target: Scope, wallet: str) -> list[
     recipient = checksum(wallet)
     known = {record.grant_id: record for record in owner.grants()}
     routes = []
-    for created in registry.events([GrantCreated], album=album, recipient=recipient):
-        if not isinstance(created, GrantCreated):
-            continue
+    events = registry.events([GrantCreated], album=album, recipient=recipient)
+    made = [event for event in events if isinstance(event, GrantCreated)]
+    states = registry.grant_states([created.grant_id for created in made])
+    for created, state in zip(made, states, strict=True):
         record = known.get(created.grant_id)
         scope = record.scope if record else None
         if scope is not None and not overlaps(scope, target):
             continue
-        route = _route(owner, created, scope, scope is not None and covers(scope, target))
+        route = _route(owner, created, state, scope, scope is not None and covers(scope, target))
         if route is not None:
             routes.append(route)
     return routes
 
 
-def _route(owner: Owner, created: GrantCreated, scope: Scope | None, whole: bool) -> Route | None:
-    state = owner.registry.grant_state(created.grant_id)
+def _route(owner: Owner, created: GrantCreated, state: GrantView, scope: Scope | None, whole: bool) -> Route | None:
     what = "a grant that this vault does not know" if scope is None else describe(scope)
     if created.keeper_set == 0:
         kind, block = "direct", created.block

@@ -80,6 +80,7 @@ def rotate(
     deployment, or is at an epoch there whose secret this vault does not hold.
     """
     album, registry, wanted = owner.album(name_or_id), owner.registry, {one.grant_id for one in revoke}
+    registry.check_sends("rotate")
     there = registry.album(album.album_id).epoch
     if not there:
         raise Refused(f"album {album.name!r} is not on this deployment", f"ffem album create {album.name}")
@@ -128,7 +129,9 @@ def _carry_out(owner: Owner, album: Album, plan: _Plan, grant: bool, on_page: On
     prepared, left_out = _regrants(owner, after, plan) if grant else ([], [])
     owner.save_grants([one.record for one in prepared])
     records = [one for one in owner.grants() if one.grant_id in plan.revoke]
-    salts = [one.salt for one in records if registry.grant_state(one.grant_id).status in (*_LIVE, GrantStatus.EXPIRED)]
+    states = registry.grant_states([one.grant_id for one in records])
+    open_still = (*_LIVE, GrantStatus.EXPIRED)
+    salts = [one.salt for one, state in zip(records, states, strict=True) if state.status in open_still]
     parts, granted, transactions = pages(owner, prepared), list[GrantRecord](), 0
     # What does not fit beside the grants is revoked before: nobody is revoked later than the epoch begins.
     begins = album.epoch < plan.epoch
@@ -174,17 +177,19 @@ def _tell(on_page: OnPage | None, granted: Sequence[GrantRecord], prepared: Sequ
 
 def _regrants(owner: Owner, album: Album, plan: _Plan) -> tuple[list[Prepared], list[tuple[str, str]]]:
     """Grants of the album's epoch for who has the former one, sealed, and who is left out and why."""
-    state, granting = owner.registry.grant_state, Granting(owner, album)
+    granting = Granting(owner, album)
     now, soon = tree.slot_of(time.time()), int(owner.registry.rpc.block("latest")["timestamp"]) + _ABOUT_TO_EXPIRE
     wide = [one for one in owner.grants() if one.album_id == album.album_id and one.scope.many]
+    states = owner.registry.grant_states([one.grant_id for one in wide])
+    status = {one.grant_id: state.status for one, state in zip(wide, states, strict=True)}
     made = {_same(one): one for one in wide if one.scope.epoch == album.epoch}
-    there = {what for what, one in made.items() if state(one.grant_id).status is not GrantStatus.NONE}
+    there = {what for what, one in made.items() if status[one.grant_id] is not GrantStatus.NONE}
     best: dict[tuple[object, ...], GrantRecord] = {}
     left_out: dict[str, str] = {}
     for one in wide:
         if one.scope.epoch != album.epoch - 1 or one.grant_id in plan.revoke or one.scope.span[1] < now:
             continue
-        if 0 < one.expiry <= soon or state(one.grant_id).status not in _LIVE:
+        if 0 < one.expiry <= soon or status[one.grant_id] not in _LIVE:
             continue
         if one.recipient in plan.leave_out:
             left_out[one.recipient] = "a grant of it is revoked by this"

@@ -102,10 +102,12 @@ class Duties:
             return []
         albums = {p.album for p in self.proposals() if p.accepted}
         events = [e for album in albums for e in self.registry.events([GrantCreated], album=album)]
-        for event in [*events, *self.registry.events([GrantCreated], recipient=self.wallet)]:
-            if not idle or not isinstance(event, GrantCreated):
-                continue
-            state = self.registry.grant_state(event.grant_id)
+        events += self.registry.events([GrantCreated], recipient=self.wallet)
+        made = [event for event in events if isinstance(event, GrantCreated)]
+        states = self.registry.grant_states([event.grant_id for event in made])
+        for event, state in zip(made, states, strict=True):
+            if not idle:
+                break
             over = state.revoked or state.status is GrantStatus.EXPIRED
             if event.recipient == self.wallet and (event.keeper_set == 0 or not over):
                 idle.discard(event.key_version)

@@ -128,13 +128,16 @@ def test_registry(cli: Cli) -> None:
 
 
 def test_audit(cli: Cli) -> None:
+    quick = cli.ok("bench", "audit", "--quick", "--json").data
+    assert ([row["events"] for row in quick["rows"]], quick["repeats"]) == ([250], 1)
     data = cli.ok("bench", "audit", "--events", "100,300", "--repeats", "1", "--whole", "--json").data
-    assert [row["events"] for row in data["rows"]] == [124, 248]
+    assert [row["events"] for row in data["rows"]] == [125, 250]
     for row in data["rows"]:
         assert row["events_per_s"] > 0 and 0 < row["rpc_share"] < 1 and row["bytes_per_event"] > 500
         stages = sum(row[f"{stage}_s"] for stage in ("waiting", "keeping", "words", "root"))
         assert 0 < stages <= row["index_s"] + 0.01
-        assert set(row["questions"]) == {"capture", "wallet", "keeper", "grant", "show"}
+        assert set(row["questions"]) == {"capture", "batched", "wallet", "keeper", "grant", "show"}
+        assert row["lists"]["captures"] == 100 * row["lists"]["lists"] == row["events"] // 125 * 100
         for one in row["questions"].values():
             assert 0 < one["median_ms"] <= one["worst_ms"]
         assert row["whole"]["wall_s"] > 0

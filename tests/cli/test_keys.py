@@ -110,3 +110,4 @@ def test_another_contract_at_the_address_is_refused(ready: Cli, anvil: Anvil) ->
     assert "error" not in answer.json()
     done = ready("--registry", ready_at, "key", "register")
     assert done.status == 8 and "is not the registry that this version of ffem-chain knows" in done.err
+    assert "ffem devnet up" in done.err

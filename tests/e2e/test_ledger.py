@@ -11,10 +11,10 @@ from eth_abi import encode
 from ffem_chain.chain.events import Event, GrantCreated
 from ffem_chain.chain.registry import Registry
 from ffem_chain.errors import Tampered
-from ffem_chain.roles.ledger import read_ledger
+from ffem_chain.roles.ledger import read_ledger, read_ledgers
 from tests.support.liar import Edit, lying, on_logs
 
-from .world import World, album_with
+from .world import World, album_with, settle
 
 
 def told(field: str, value: Any) -> Edit:
@@ -79,6 +79,33 @@ def test_logs_of_a_batch_that_were_incomplete_once_are_read_again(world: World) 
         read_ledger(Registry(url, world.address), records[0].grant_id)
     for record in records * 2:
         assert read_ledger(world.registry(4), record.grant_id).created.recipient == record.recipient
+
+
+def test_many_ledgers_are_read_together(world: World) -> None:
+    """The same as one by one, from a few questions; what an altered log belongs to is left out, and only that."""
+    scene = album_with(world)
+    people = [world.recipient(index) for index in (4, 5)]
+    for one in people:
+        one.register_key()
+    names = [one.grant_id for one in scene.owner.grant_many(scene.uid, 0, [one.wallet for one in people])]
+    names += [scene.owner.grant(scene.uid, face, people[0].wallet, direct=True).grant_id for face in (0, 1)]
+    people[0].request(names[0])
+    settle(*scene.keepers)
+    asked: list[str] = []
+
+    def watching(method: str, _: list[Any], result: Any) -> Any:
+        asked.append(method)
+        return result
+
+    with lying(world.url, watching) as url:
+        registry = Registry(url, world.address)
+        asked.clear()
+        found = read_ledgers(registry, [*names, bytes(32)])
+        assert asked.count("eth_getLogs") < 10
+        assert [one.status.name for one in people[0].grants()] == ["OPENED"] * 3
+    assert found == {name: read_ledger(world.registry(4), name) for name in names}
+    with lying(world.url, told_payload(names[2])) as url:
+        assert set(read_ledgers(Registry(url, world.address), names)) == set(names) - {names[2]}
 
 
 def told_payload(grant: bytes) -> Edit:

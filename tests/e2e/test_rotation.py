@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ffem_chain.chain import sender
+from ffem_chain.chain.connection import Receipt
 from ffem_chain.chain.events import EpochOpened, GrantCreated, GrantRevoked, GrantsBatched
+from ffem_chain.chain.types import GrantParams
 from ffem_chain.errors import InputError, NotForMe, Pending, Refused, Tampered
 from ffem_chain.keys.grants import OpenedGrant
 from ffem_chain.keys.scope import LEVEL_EPOCH, LEVEL_RANGE
@@ -244,6 +247,53 @@ def test_a_batch_is_read_from_all_its_logs(world: World) -> None:
     assert ledgers[0].genesis == ledgers[1].genesis and ledgers[0].state.head != ledgers[1].state.head
     [batched] = bob.registry.events([GrantsBatched], album=scene.album.album_id)
     assert isinstance(batched, GrantsBatched) and batched.head == ledgers[0].genesis
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_many_grants_that_were_interrupted_go_on(world: World, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+    """Killed at the second of three transactions, before or after it: the same call makes what is missing, once."""
+    scene = album_with(world)
+    wallets = [one.wallet for one in people(world, BOB, CAROL, 6)]
+    monkeypatch.setattr(granting, "_MOST_BYTES", 1)
+    expires = datetime.now(UTC) + timedelta(days=30)
+    registry = scene.owner.registry
+    first = registry.grant_batch
+    sent: list[int] = []
+
+    def dies_at_the_second(grants: Sequence[GrantParams]) -> Receipt:
+        sent.append(1)
+        if len(sent) == 2:
+            if after:
+                first(grants)
+            raise KeyboardInterrupt
+        return first(grants)
+
+    monkeypatch.setattr(registry, "grant_batch", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        scene.owner.grant_many(scene.uid, None, wallets, expires=expires)
+    again = world.owner()
+    assert len([one for one in again.grants() if one.sent]) == 1
+    told: list[tuple[int, int]] = []
+    later = expires + timedelta(seconds=30)  # "in 30 days", said a little later
+    made = again.grant_many(scene.uid, None, wallets, expires=later, on_page=lambda *both: told.append(both))
+    assert sorted(one.recipient for one in made) == sorted(wallets) and all(one.sent and one.block for one in made)
+    events = again.registry.events([GrantCreated], album=scene.album.album_id)
+    assert {one.grant_id for one in made} == {one.grant_id for one in again.grants()} and len(events) == 3
+    assert told[-1] == (3, 3) and len(told) == (1 if after else 2)
+    # It is over: the same words grant once more.
+    more = again.grant_many(scene.uid, None, wallets, expires=later)
+    assert not {one.grant_id for one in more} & {one.grant_id for one in made}
+
+
+def test_other_grants_do_not_go_on_with_those_that_were_interrupted(world: World) -> None:
+    scene = album_with(world)
+    wallets = [one.wallet for one in people(world, BOB, CAROL)]
+    with interrupted(scene.owner.registry, "grant_batch", after=False), pytest.raises(KeyboardInterrupt):
+        scene.owner.grant_many(scene.uid, None, wallets)
+    expires = datetime.now(UTC) + timedelta(days=1)
+    made = world.owner().grant_many(scene.uid, None, wallets, expires=expires)
+    assert {one.expiry for one in made} == {int(expires.timestamp())}
+    assert len(world.owner().grants()) == 4 and len(world.owner().unsent()) == 2
 
 
 def test_nothing_is_granted_unless_all_can_be(world: World) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ffem_chain.errors import FfemError
 from ffem_cli.bench import machine
 from ffem_cli.bench.clock import Clock
-from ffem_cli.bench.crowd import Crowd, Family
+from ffem_cli.bench.crowd import LISTED, Crowd, Family
 from ffem_cli.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ffem_chain.chain.registry import Registry
 
 Say = Callable[[str, int], None]
-QUESTIONS = ("capture", "wallet", "keeper", "grant", "show")
+QUESTIONS = ("capture", "batched", "wallet", "keeper", "grant", "show")
 STAGES = ("waiting", "keeping", "words", "root")
 
 
@@ -42,15 +42,18 @@ def measure(sizes: Sequence[int], repeats: int, whole: bool, say: Say) -> dict[s
         for size in sizes:
             so_far = sum(row["events"] for row in rows[-1:])
             families += crowd.fill(size - so_far, lambda text, done, so_far=so_far: say(text, so_far + done))  # type: ignore[misc]
-            rows.append(_row(box, families, size, repeats, whole, say))
+            rows.append(_row(box, crowd, families, size, repeats, whole, say))
         processes = _processes(box, box.folder / f"home-{sizes[-1]}", families[-1])
     return {"rows": rows, "processes": processes, "repeats": repeats, "machine": machine.describe()}
 
 
-def _row(box: Sandbox, families: Sequence[Family], size: int, repeats: int, whole: bool, say: Say) -> dict[str, Any]:
+def _row(
+    box: Sandbox, crowd: Crowd, families: Sequence[Family], size: int, repeats: int, whole: bool, say: Say
+) -> dict[str, Any]:
     from ffem_chain.audit.index.ask import Question, ask
     from ffem_chain.audit.index.reading import IndexedRegistry
     from ffem_chain.audit.index.update import Index
+    from ffem_chain.roles.lists import Lists
 
     copies = box.folder / f"home-{size}" / "sync"
     registry = IndexedRegistry(box.url, box.address, copies=copies)
@@ -60,7 +63,7 @@ def _row(box: Sandbox, families: Sequence[Family], size: int, repeats: int, whol
     wall, processor = clock.read()
     if report is None or not report.complete:
         raise FfemError("the index does not account for its chain: this is a fault", "please report it")
-    spent = index.spent
+    spent, before = index.spent, index.store.size()
     row: dict[str, Any] = {
         "events": spent.events,
         "blocks": registry.latest_block(),
@@ -71,6 +74,17 @@ def _row(box: Sandbox, families: Sequence[Family], size: int, repeats: int, whol
         "events_per_processor_s": round(spent.events / processor),
         "rpc_share": round(spent.waiting / wall, 3),
         "bytes_per_event": round(index.store.size() / spent.events),
+    }
+    say(f"taking the lists of {len(families)} batches", size)
+    clock = Clock()
+    taken = index.lists.take(Lists(crowd.lists))
+    wall, processor = clock.read()
+    row["lists"] = {
+        "lists": taken,
+        "captures": taken * LISTED,
+        "wall_s": round(wall, 3),
+        "processor_s": round(processor, 3),
+        "bytes_per_capture": round((index.store.size() - before) / (taken * LISTED)),
     }
     say(f"asking {size} events", size)
     row |= _questions(index, registry, families, repeats)
@@ -114,12 +128,13 @@ def _question(name: str, index: Index, registry: Registry, family: Family) -> No
         created = registry.events([GrantCreated], album=family.album)
         registry.grant_states([one.grant_id for one in created if isinstance(one, GrantCreated)])
         return
-    text = {"capture": family.uids[3].hex()[:12], "grant": family.grants[5].hex()[:12]}.get(name)
+    uids = {"capture": family.uids[3], "batched": family.listed.entries[7].uid}
+    text = {"grant": family.grants[5].hex()[:12], **{one: uid.hex()[:12] for one, uid in uids.items()}}.get(name)
     wallet = {"wallet": family.recipients[0], "keeper": family.keeper}.get(name)
-    asked = {"capture": Question(capture=text), "grant": Question(grant=text)}.get(name, Question(wallet=wallet))
+    asked = Question(wallet=wallet, grant=text if name == "grant" else None, capture=text if name in uids else None)
     report = ask(index, asked)
     assert report is not None and report.complete
-    if name == "capture":
+    if name in uids:
         capture_view(report, find_capture(report, text or ""), {})
     elif name == "grant":
         grant_view(report, text or "", {})

@@ -13,16 +13,21 @@ from typing import Any
 from eth_abi import encode
 from eth_utils import keccak, to_checksum_address
 
+from ffem_chain.capture.batch import NAME, CaptureList, Entry
 from ffem_chain.chain.artifact import artifact
 from ffem_chain.chain.rpc import Rpc
 from ffem_chain.chain.types import album_id, first_head, grant_id
+from ffem_chain.stores.cid import digest_of_cid
+from ffem_chain.stores.memory import MemoryStore
+from ffem_chain.stores.unixfs import build
 
 # (sender, data): a call of the registry
 Call = tuple[str, bytes]
-CAPTURES, GRANTS, RECIPIENTS = 20, 20, 4  # of one album
-EVENTS = 5 + CAPTURES + 5 * GRANTS - GRANTS // 10 * 3 + RECIPIENTS + 1  # that one family leaves
+CAPTURES, LISTED, GRANTS, RECIPIENTS = 20, 100, 20, 4  # of one album; `LISTED` captures are in a batch
+EVENTS = 6 + CAPTURES + 5 * GRANTS - GRANTS // 10 * 3 + RECIPIENTS + 1  # that one family leaves
 _GAS, _BLOCK_GAS = 400_000, 10**10
 _PER_BLOCK, _PER_REQUEST = 2_000, 500
+_SLOT = 29_000_000
 _PAYLOAD, _SHARE = 244, 82  # suite 1, one keeper: docs/KEYS.md
 
 
@@ -34,6 +39,7 @@ class Crowd:
         self.address = address
         self._random = random.Random(seed)  # noqa: S311 - nothing here is secret
         self._nonces: dict[str, int] = {}
+        self.lists = MemoryStore()
         self._selectors = _selectors()
         self.sets = 0
 
@@ -54,7 +60,9 @@ class Crowd:
 
     def _family(self) -> Family:
         self.sets += 1
-        return Family(self._random, self.sets, self._selectors)
+        family = Family(self._random, self.sets, self._selectors)
+        self.lists.put({NAME: family.listed.pack()})
+        return family
 
     def _send(self, calls: Sequence[Call]) -> None:
         """The calls in blocks of their own, in order."""
@@ -87,6 +95,9 @@ class Family:
         self._salt = source.randbytes(32)
         self.album = album_id(self.owner, self._salt)
         self.uids = [source.randbytes(32) for _ in range(CAPTURES)]
+        draw = source.randbytes
+        entries = (Entry(draw(32), draw(32), draw(32), _SLOT) for _ in range(LISTED))
+        self.listed = CaptureList.of(1, entries)
         self.salts = [source.randbytes(32) for _ in range(GRANTS)]
         self.grants = [grant_id(self.album, salt) for salt in self.salts]
         self._bodies = [(source.randbytes(32), source.randbytes(_PAYLOAD)) for _ in range(GRANTS)]
@@ -98,8 +109,13 @@ class Family:
         yield [self._call(one, "registerKey", 1, b"\2" + self._bytes(32)) for one in everybody]
         yield [self._call(self.owner, "createAlbum", self._salt, self._bytes(32), [self.keeper], 1)]
         yield [self._call(self.keeper, "acceptKeeperSet", self._set)]
-        captures = [(self.album, uid, self._bytes(32), self._bytes(32), 1, 29_000_000) for uid in self.uids]
-        yield [self._call(self.owner, "registerCapture", *values) for values in captures]
+        captures = [(self.album, uid, self._bytes(32), self._bytes(32), 1, _SLOT) for uid in self.uids]
+        cid = str(build({NAME: self.listed.pack()})[0])
+        batch = self.album, self.listed.root, digest_of_cid(cid), LISTED, 1
+        yield [
+            *(self._call(self.owner, "registerCapture", *values) for values in captures),
+            self._call(self.owner, "registerCaptures", *batch),
+        ]
         to = [self.recipients[number % RECIPIENTS] for number in range(GRANTS)]
         told = zip(self.salts, self._bodies, to, strict=True)
         yield [

@@ -209,6 +209,7 @@ def audit(
     ] = "1000,10000,100000",
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=MOST_REPEATS, help="Questions of each kind.")] = 7,
     whole: Annotated[bool, typer.Option("--whole", help="Time one audit of everything at each size, too.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="300 events, one question of each kind.")] = False,
 ) -> Answer:
     """Time the index of an audit on a chain of its own: events a second, the node's share, and questions to it.
 
@@ -217,7 +218,8 @@ def audit(
     from ffem_cli.bench.audit import QUESTIONS, STAGES, measure
     from ffem_cli.bench.machine import line
 
-    sizes = sorted(_numbers(events, MOST_EVENTS, 100, "--events 1000,10000"))
+    sizes = [300] if quick else sorted(_numbers(events, MOST_EVENTS, 100, "--events 1000,10000"))
+    repeats = 1 if quick else repeats
     with session.out.progress(sizes[-1]) as say:
         data = measure(sizes, repeats, whole, say)
     indexing = [
@@ -254,9 +256,15 @@ def audit(
         "",
         words,
         Table(("events", *QUESTIONS), asking),
+        *(_lists_line(row["lists"]) for row in data["rows"]),
         f"processes of their own at {sizes[-1]} events: ffem audit --grant {cold['grant_ms']} ms, ffem audit CAPTURE "
         f"{cold['capture_ms']} ms, of which starting Python {cold['start_ms']} ms",
     ]
     if whole:
         blocks += [f"everything of {row['events']} events: {row['whole']['wall_s']} s" for row in data["rows"]]
     return Answer(data, (*blocks, line(data["machine"])))
+
+
+def _lists_line(one: dict[str, Any]) -> str:
+    words = f"lists of {one['lists']} batches, {one['captures']} captures: {one['wall_s']} s"
+    return f"{words} ({one['processor_s']} s of the processor), {one['bytes_per_capture']} bytes a capture"

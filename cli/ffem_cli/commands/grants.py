@@ -107,6 +107,8 @@ def grant(
         owned = owner.album(album)
     if expected is not None:
         _check_keepers(owner.registry, owned.album_id, owned.name, expected)
+    if slots is not None:
+        _warn_of_before(session, owner, owned.album_id, slots[1])
     options: Options = {"epoch": epoch, "slots": slots, "expires": until, "direct": direct, "suite": suite}
     if uid is None:
         options["album"] = owned.album_id
@@ -116,6 +118,20 @@ def grant(
         _other_epochs(session, owner, made[0])
     one_by_one = len(recipients) == 1
     return _granted(owner, made, uid, face) if one_by_one else _granted_many(owner, made, uid, face)
+
+
+def _warn_of_before(session: Session, owner: Owner, album: bytes, last: int) -> None:
+    """Say so where a range of time is over before the album was on the chain: most likely it opens nothing."""
+    from ffem_chain.chain.events import AlbumCreated
+    from ffem_chain.keys.tree import SLOT_SECONDS
+
+    created = next(iter(owner.registry.events([AlbumCreated], album=album)), None)
+    if created is None:
+        return
+    since = int(owner.registry.rpc.block(created.block)["timestamp"])
+    if (last + 1) * SLOT_SECONDS <= since:
+        text = f"the album was created at {moment(since)}: only what was sealed off line before opens with this grant"
+        session.out.note(text)
 
 
 def telling(say: Callable[[str, int], None]) -> Callable[[int, int], None]:

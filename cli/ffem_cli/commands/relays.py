@@ -182,6 +182,7 @@ def submit(
 
     A call happens once, however often it is sent. Waits until this side's own node shows that it was done.
     """
+    from ffem_chain.chain.relayed import check_domain, done_before
     from ffem_cli.signedfile import described, read_calls
 
     calls = read_calls(file)
@@ -197,24 +198,29 @@ def submit(
     failures: list[FfemError] = []
     for call in calls:
         try:
-            receipt = _carry(session, registry, call)
+            check_domain(registry, call)
+            before = done_before(registry, call)
+            receipt = before or _carry(session, registry, call)
         except FfemError as error:
             if failures:
                 session.out.note(error.message)
             failures.append(error)
             continue
-        done.append({**described(call), "tx": receipt.tx, "block": receipt.block, "gas": receipt.gas_used})
-    lines = [f"{one['call']} of {one['signer']}: done in block {one['block']}" for one in done]
+        entry = {"tx": receipt.tx, "block": receipt.block, "gas": receipt.gas_used, "before": before is not None}
+        done.append({**described(call), **entry})
+    lines = [
+        f"{one['call']} of {one['signer']}: {'already ' if one['before'] else ''}done in block {one['block']}"
+        for one in done
+    ]
     return Answer({"done": done, "failed": len(failures)}, lines, failures[0] if failures else None)
 
 
 def _carry(session: Session, registry: Registry, call: Call) -> Receipt:
-    from ffem_chain.chain.relayed import Relayed, check_domain, send_call
+    from ffem_chain.chain.relayed import Relayed, send_call
 
     client = session.relay_client()
     if client is None:
         return send_call(registry, call)
-    check_domain(registry, call)
     return Relayed(client).carry(call, registry)
 
 

@@ -140,7 +140,7 @@ def seal(
         except (ChainUnavailable, Refused, StoreUnavailable) as error:
             stopped = error
     failure = _failure(outcomes, failures) or (None if offline else _unregistered(outcomes, stopped, batch))
-    return Answer({"captures": outcomes, "batches": batches}, sealed.blocks(outcomes, batches), failure)
+    return Answer({"captures": outcomes, "batches": batches}, sealed.blocks(outcomes, batches, batch), failure)
 
 
 def _seal_all(
@@ -163,7 +163,8 @@ def _seal_all(
                     _export(session, work.export, photo, sealed)
             except KeyboardInterrupt:
                 text = f"interrupted: {number} of {len(photos)} photos are done, {photo} may be"
-                hint = "the same command goes on" if work.before else "ffem seal --resume registers it"
+                resume = "ffem seal --resume" + " --batch" * bool(work.before)
+                hint = "the same command goes on, or " * bool(work.before) + f"{resume} registers it"
                 failures.append(Interrupted(text, f"ffem ls shows what is sealed, {hint}"))
                 return
             except FfemError as error:

@@ -16,6 +16,7 @@ from ffem_chain.audit.index.update import Index
 from ffem_chain.audit.proofs import read_header
 from ffem_chain.audit.run import at_block
 from ffem_chain.chain import events as ev
+from ffem_chain.chain.connection import Filter, alternatives
 from ffem_chain.chain.registry import Registry
 from ffem_chain.roles.lists import Lists
 
@@ -56,7 +57,7 @@ class IndexedRegistry(Registry):
         *,
         from_block: int | None = None,
         to_block: int | None = None,
-        **filters: bytes | str | int,
+        **filters: Filter,
     ) -> list[ev.Event]:
         """See `Registry.events`."""
         names = None if kinds is None or from_block is not None or to_block is not None else _names(kinds, filters)
@@ -69,7 +70,8 @@ class IndexedRegistry(Registry):
         return [
             event
             for _, event in sorted(found.items())
-            if isinstance(event, tuple(kinds)) and all(getattr(event, name) == value for name, value in wanted.items())
+            if isinstance(event, tuple(kinds))
+            and all(getattr(event, name) in alternatives(value) for name, value in wanted.items())
         ]
 
     def named(self, *, prefix: str = "", digest: bytes = b"") -> list[tuple[bytes, bytes]] | None:
@@ -119,11 +121,11 @@ def _names(kinds: Sequence[type[ev.Event]], filters: dict[str, Any]) -> set[byte
         return None  # that is an error, which `Registry.events` names
     for name, value in filters.items():
         if name in _PLAIN:
-            return {_PLAIN[name](value)}
+            return {_PLAIN[name](one) for one in alternatives(value)}
     if "album" in filters and all(kind in _OF_ALBUM for kind in kinds):
-        return {_OF_ALBUM[kind](filters["album"]) for kind in kinds}
+        return {_OF_ALBUM[kind](one) for kind in kinds for one in alternatives(filters["album"])}
     if "wallet" in filters and all(kind in _OF_KEYS for kind in kinds):
-        return {links.keys(filters["wallet"])}
+        return {links.keys(one) for one in alternatives(filters["wallet"])}
     if "keeper_set" in filters and not {ev.GrantCreated} & set(kinds):
-        return {links.keeper_set(filters["keeper_set"])}
+        return {links.keeper_set(one) for one in alternatives(filters["keeper_set"])}
     return None

@@ -65,7 +65,11 @@ def test_a_range_and_its_one_receipt(world: World, trip: str, tmp_path: Path) ->
     bob = world.address("bob")
     made = world.ok("owner", "grant", "--album", trip, "--from", "1h ago", "--to", "2h", bob)
     assert MANY_LABEL in made.out and "captures of epoch 1 from " in made.out and " UTC" in made.out
-    closed = world.json("owner", "grant", "--album", trip, "--from", "2020-01-01", "--to", "2020-02-01", bob)
+    assert "the album was created at" not in made.err
+    long_ago = ("grant", "--album", trip, "--from", "2020-01-01", "--to", "2020-02-01", bob)
+    said = world.ok("owner", *long_ago).err
+    assert "the album was created at" in said and "sealed off line before" in said
+    closed = world.json("owner", *long_ago)
     assert closed["scope"] == "captures of epoch 1 from 2020-01-01 00:00 until 2020-02-01 00:00 UTC"
     world.ok("bob", "request", past)
     world.ok("keeper", "keeper", "run", "--once")
