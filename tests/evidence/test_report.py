@@ -126,18 +126,23 @@ def test_what_changed_is_measured_again(made: dict[str, Made], setting: Setting,
     assert states(go(other, out)) == ["kept"] * 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"not JSON", None])
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b"edited", None])
 def test_damage_is_found(made: dict[str, Made], setting: Setting, tmp_path: Path, damage: bytes | None) -> None:
     out = tmp_path / "report"
     go(setting, out)
     good = (out / "two.json").read_bytes()
     if damage is None:
         (out / "two-sheet.png").write_bytes(PNG[:-1])
+    elif damage == b"edited":
+        assert b'"0 %"' in good
+        (out / "two.json").write_bytes(good.replace(b'"0 %"', b'"1 %"'))
     else:
         (out / "two.json").write_bytes(damage)
     assert states(go(setting, out)) == ["kept", "measured", "kept"]
     made_again, before = (json.loads(one) for one in ((out / "two.json").read_bytes(), good))
-    assert {**made_again, "made": 0} == {**before, "made": 0} and (out / "two-sheet.png").read_bytes() == PNG
+    assert {**made_again, "made": 0, "sha256": 0} == {**before, "made": 0, "sha256": 0} and (
+        out / "two-sheet.png"
+    ).read_bytes() == PNG
 
 
 def test_a_failure_is_told_and_the_others_go_on(made: dict[str, Made], setting: Setting, tmp_path: Path) -> None:
@@ -252,3 +257,11 @@ def test_the_command(made: dict[str, Made], setting: Setting, tmp_path: Path, mo
     words[words.index(foreign)] = setting.data / "lfw" / "photo.jpg"
     assert ffem(words).status == 3
     assert ffem([*head, "--data", tmp_path / "absent", "--out", out]).status == 3
+
+
+def test_every_section_is_there_and_says_what_it_asks() -> None:
+    for name in sections.NAMES:
+        section = sections.section(name)
+        assert section.TITLE and section.QUESTION.endswith("?") and isinstance(section.NEEDS, tuple), name
+        assert callable(section.measure) and len(inputs.code(name)) == 16
+    assert len({inputs.code(name) for name in sections.NAMES}) == len(sections.NAMES), "each has a source of its own"

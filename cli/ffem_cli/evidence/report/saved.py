@@ -1,7 +1,7 @@
 """A section's outcome on the disk: NAME.json, and its sheets as PNG beside it.
 
-NAME.json names the SHA-256 of every sheet, so a file that was damaged or exchanged is found, and the section measured
-again. Everything is written whole or not at all.
+NAME.json names the SHA-256 of every sheet and of itself without that line, so a file that was damaged or edited is
+found, and the section measured again. Everything is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def write(folder: Path, saved: Saved) -> None:
         "data": saved.result.data,
         "parts": parts,
     }
-    write_file(folder / f"{saved.name}.json", to_json(document))
+    write_file(folder / f"{saved.name}.json", to_json({**document, "sha256": _digest(document)}))
 
 
 def read(folder: Path, name: str) -> Saved | None:
     """The outcome that is in the folder; None where there is none that is whole."""
     try:
         document = json.loads((folder / f"{name}.json").read_bytes())
-        if document["format"] != FORMAT or document["section"] != name:
+        if document.pop("sha256") != _digest(document) or (document["format"], document["section"]) != (FORMAT, name):
             return None
         result = Result(
             dict(document["data"]),
@@ -135,6 +135,10 @@ def _floats(series: Mapping[str, Any]) -> dict[str, Any]:
 def to_json(document: Mapping[str, Any]) -> bytes:
     """UTF-8 JSON that every reader takes: numpy's values as plain ones, null for what is no finite number."""
     return (json.dumps(_plain(output.plain(document)), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return hashlib.sha256(to_json(document)).hexdigest()
 
 
 def _plain(value: Any) -> Any:
