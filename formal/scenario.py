@@ -72,6 +72,9 @@ SCENARIOS: dict[str, Scenario] = {
     "three recipients, four grants, two keepers": Scenario(
         2, 2, ((0, False), (0, True), (1, False), (2, False)), batch=True, revocations=False, rotations=True
     ),
+    "two recipients, two grants, one dishonest of three keepers": Scenario(
+        2, 3, ((0, False), (1, False)), dishonest=(0,), batch=True, revocations=False, rotations=True
+    ),
     "three recipients, four grants, one dishonest of three keepers": Scenario(
         2,
         3,

@@ -326,6 +326,8 @@ def test_a_registry_that_reads_the_index(story: Story, tmp_path: Path) -> None:
     grant_kinds = [ev.GrantCreated, ev.AccessRequested, ev.ReleaseCommitted, ev.ShareDelivered, ev.GrantRevoked]
     questions: list[tuple[list[type[ev.Event]], dict[str, Any]]] = [
         (grant_kinds, {"grant": opened}),
+        (grant_kinds, {"grant": (opened, story.id("revoked"), bytes(32))}),
+        ([ev.GrantCreated], {"album": (album, bytes(32))}),
         ([ev.GrantCreated], {"album": album}),
         ([ev.GrantCreated], {"album": album, "recipient": bob}),
         ([ev.GrantCreated], {"recipient": bob}),
