@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ffem_chain.errors import FormatError, InputError
+from ffem_chain.errors import FormatError, InputError, NotForMe
 from ffem_chain.stores.cid import digest_of_cid
 
 if TYPE_CHECKING:
@@ -84,19 +84,33 @@ def capture_on_chain(session: Session, text: str, album: str | None = None, proo
     which it has a grant. A `proof` takes the place of all that. Raises InputError (several, naming them), Refused,
     Tampered, and the error of a batch that may have the capture and cannot be used.
     """
-    from ffem_cli.passphrases import can_unlock
+    from ffem_cli.passphrases import can_unlock, has_secret
 
     if proof is not None:
         return _proven(session, text, album, proof)
-    if not session.has_wallet() or not can_unlock():
-        return _find(session, text, album, lambda name: (), list)
     own: list[bytes] = []
+    unlocked = False
 
-    def albums(name: Name) -> Sequence[bytes]:
-        own.extend(one.album_id for one in session.owner().captures() if name.means(one.uid, one.digest))
-        return own or _granting(session.recipient(), name)
+    def albums(name: Name, places: Sequence[Place]) -> Sequence[bytes]:
+        nonlocal unlocked
+        # Nobody is asked for a passphrase where something is found without it.
+        given = session.unlocked or has_secret("FFEM_PASSPHRASE")
+        if not session.has_wallet() or not (given if len(places) == 1 else can_unlock()):
+            return ()
+        try:
+            own.extend(one.album_id for one in session.owner().captures() if name.means(one.uid, one.digest))
+            found = own or _granting(session.recipient(), name)
+        except NotForMe as error:
+            if not places:
+                raise
+            session.out.note(f"what this wallet owns and was granted is left out: {error.message}")
+            return ()
+        unlocked = True
+        return found
 
     def choose(places: Sequence[Place]) -> list[Place]:
+        if not unlocked:
+            return []
         return [one for one in places if one[0] in own] or _granted(session.recipient(), places)
 
     return _find(session, text, album, albums, choose)
@@ -112,7 +126,7 @@ def granted_capture(
         session,
         text,
         album,
-        lambda name: _granting(recipient, name),
+        lambda name, places: _granting(recipient, name),
         lambda places: _granted(recipient, places),
     )
 
@@ -147,7 +161,7 @@ def _find(
     session: Session,
     text: str,
     album: str | None,
-    albums: Callable[[Name], Sequence[bytes]],
+    albums: Callable[[Name, Sequence[Place]], Sequence[bytes]],
     choose: Callable[[Sequence[Place]], list[Place]],
 ) -> Registration:
     """`albums` are those whose batches are looked into, also where a stranger has registered the capture in an album of
@@ -164,7 +178,7 @@ def _find(
             created = registry.events([AlbumCreated])
             searched = [one.album for one in created if isinstance(one, AlbumCreated) and wanted.means(one.album)]
     else:
-        searched = list(dict.fromkeys(albums(name)))
+        searched = list(dict.fromkeys(albums(name, places)))
     places += [(one, uid) for one in searched for uid in finder.search(one, name.means) if (one, uid) not in places]
     if not places:
         where = f"registered in album {album}" if album else "registered on this deployment"

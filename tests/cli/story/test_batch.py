@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ffem_chain.chain.events import CapturesRegistered
+from ffem_chain.chain.events import CaptureRegistered, CapturesRegistered
 from ffem_chain.chain.registry import Registry
 from ffem_chain.chain.types import GrantParams, album_id
 from ffem_chain.stores.local import LocalStore
@@ -94,9 +94,20 @@ def test_a_folder_is_registered_at_once_and_opened(world: World, album: str, fol
         out = ("-o", tmp_path / "other.png") if command == "open" else ()
         refused = world.fails("bob", 3, "registered in 2 albums", command, uid, *out)
         assert album[:16] in refused and theirs.hex()[:16] in refused and "--in-album" in refused
+    wrong = world.ok("bob", "show", first["cid"], "--in-album", album, env={"FFEM_PASSPHRASE": "no horse"})
+    assert first["uid"] in wrong.out
+    stays = world.ffem("bob", "show", shown_alone(world), env={"FFEM_PASSPHRASE": "no horse"})
+    assert "is left out" in stays.err
     assert world.json("bob", "show", uid, "--in-album", album)["album"] == album
     assert world.json("owner", "show", uid)["album"] == album
     assert not (tmp_path / "other.png").exists()
+
+
+def shown_alone(world: World) -> str:
+    """A capture that is registered by itself, in whatever album."""
+    events = Registry(world.anvil.url, world.registry).events([CaptureRegistered])
+    uids = [event.uid.hex() for event in events if isinstance(event, CaptureRegistered)]
+    return next(uid for uid in uids if uids.count(uid) == 1)
 
 
 def test_an_interrupted_folder_goes_on(world: World, album: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
