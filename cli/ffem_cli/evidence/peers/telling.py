@@ -184,7 +184,7 @@ def _last(found: Found) -> str:
     slow = [row["ratio"] for one in found["covers"].values() for row in one["rows"] if row["way"] == "ffem, seal"]
     text = (
         f"Where others are better: covers that nobody can take off are {min(slow):.0f} times as fast as sealing and "
-        "more, mostly because they look for faces once and at one scale, and they add no bytes beside the picture."
+        "more, largely because they look for faces once and at one scale, and they add no bytes beside the picture."
     )
     rows = {row["name"]: row for row in found["envelopes"]["rows"]}
     peers = [
