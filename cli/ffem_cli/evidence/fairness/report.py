@@ -26,7 +26,7 @@ from ffem_cli.evidence.result import Result
 from ffem_cli.evidence.setting import Setting
 
 Floats = NDArray[np.float32]
-A_CELL = 50  # faces of a gender x race cell that are sealed
+A_CELL = 30  # faces of a gender x race cell that are sealed
 
 
 def measure(setting: Setting) -> Result:
