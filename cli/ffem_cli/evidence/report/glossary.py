@@ -61,7 +61,7 @@ TERMS: tuple[tuple[str, str], ...] = (
         "again and again from those measured (bootstrap); whole people, since photos of one person are alike.",
     ),
     (
-        "control",
+        "control, ideal cover",
         "The same attack on something that cannot leak: numbers drawn without looking at the face. What an attack "
         "reaches beyond the control is what the cover leaks.",
     ),
@@ -93,6 +93,15 @@ TERMS: tuple[tuple[str, str], ...] = (
         "mean difference, disparate impact",
         "Of fairness. The mean of a group with less privilege minus (mean difference, 0 is fair) or divided by "
         "(disparate impact, 1 is fair) that of the group with more.",
+    ),
+    (
+        "envelope, suite",
+        "How a 32-byte key travels to one recipient: encrypted to that recipient's public key. Suite 1 uses elliptic "
+        "curves; suite 2 also resists a quantum computer.",
+    ),
+    (
+        "5th percentile, lowest 5 %",
+        "The value that 95 of 100 faces exceed: how bad the bad cases are, beside the mean.",
     ),
     ("gas", "What a step costs on an Ethereum chain: the unit in which the chain counts work. Fewer is cheaper."),
     (
