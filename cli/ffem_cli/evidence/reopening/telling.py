@@ -28,8 +28,8 @@ def parts(found: Found, network: str) -> list[Text | Table | Plot]:
             "What the flow alone loses lies outside of its square: the square comes back almost unchanged, while hair "
             "and ears around it are only filled in from there. A recogniser's crop is wider than the square, so its "
             "cosine on the whole picture is lower than on the square; recognisers that look more at what is around a "
-            "face lose more, and where a claim about one is missed, this is why. Who needs the face as it was opens the "
-            "exact layer, which loses nothing. Fully turned heads lose most, and are few here."
+            "face lose more, and where a claim about one is missed, this is why. Who needs the face as it was opens "
+            "the exact layer, which loses nothing. Fully turned heads lose most, and are few here."
         ),
     ]
 
