@@ -114,6 +114,17 @@ def sealable(frames: Sequence[Frame], tasks: Sequence[Task], setting: Setting) -
     return {task.name: found[:, at].astype(np.float64) for at, task in enumerate(counters)}
 
 
+def has_small(values: Array, tasks: Sequence[Task]) -> NDArray[np.bool_]:
+    """Frames (N,) on whose original a counter finds a face too small to be sealed; `values` as for `figures`."""
+    found, at = np.zeros(len(values), bool), 0
+    for task in tasks:
+        if isinstance(task, Faces):
+            every, large = (values[:, at + task.fields.index(name)] for name in ("all_reference", "large_reference"))
+            found |= every > large
+        at += len(task.fields)
+    return found
+
+
 def figures(values: Array, tasks: Sequence[Task], clusters: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Figures of one cover by task; `values` (N, fields) as `rows` gives them."""
     out: dict[str, dict[str, Any]] = {}
