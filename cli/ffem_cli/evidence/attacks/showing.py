@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
 
 from ffem_cli.evidence.attacks.table import SIDE, Attack
@@ -122,8 +123,9 @@ def _plots(rows: Sequence[Row]) -> list[Plot]:
         series = []
         for rotation in dict.fromkeys(row["rotation"] for row in chosen):
             by_name = {_label(row): row for row in chosen if row["rotation"] == rotation}
-            ends = [by_name[name]["ci95"] for name in names]
-            tops = [100 * by_name[name]["top1"] for name in names]
+            # an attack that was not run on this rotation has no bar
+            ends = [by_name[name]["ci95"] if name in by_name else (nan, nan) for name in names]
+            tops = [100 * by_name[name]["top1"] if name in by_name else nan for name in names]
             low, high = ([100 * end[at] for end in ends] for at in (0, 1))
             series.append(Series(rotation, names, tops, low, high))
         if series:
