@@ -31,6 +31,9 @@ row of "the paper's shape" is its architecture (128 px, 5 levels of 32 steps, 64
 on this machine."""
 _SILENT = """This machine exposes neither RAPL counters nor an INA sensor that may be read, so no energy was \
 measured: "no sensor". On a Jetson or on bare metal the same command measures it (RAPL often takes root)."""
+_BUSY = """The machine was busy with other work meanwhile (load {load:.0f} on {cores} processors). Processor time \
+leaves out the waiting for a turn, but not that caches and memory are shared with the others: these times are upper \
+bounds, and the share is a lower one. docs/SPEED.md has an idle machine's."""
 
 
 def measure(setting: Setting) -> Result:
@@ -51,6 +54,9 @@ def measure(setting: Setting) -> Result:
     parts: list[Text | Table | Plot] = [Text(_ABOUT), Text(_PAPER)]
     if record["sensor"] is None:
         parts.append(Text(_SILENT))
+    load, cores = first["machine"]["load"], first["machine"]["cpu_count"]
+    if load is not None and load > cores:
+        parts.append(Text(_BUSY.format(load=load, cores=cores)))
     parts += [_table(rows), _memory_plot(rows), _time_plot(rows)]
     return Result({"rows": list(rows.values()), "paper": PAPER}, record, parts, _claims(first))
 
