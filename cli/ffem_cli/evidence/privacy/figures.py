@@ -53,7 +53,7 @@ class Score:
     """What an attacker reaches against a cover with one recogniser. Shares are in [0, 1], intervals of 95 %; `accepted`
     are the shares of pairs of a covered probe and a mate that are accepted at `FALSE_ACCEPTS`. `p` is the probability
     of so many top-1 hits or more by chance, and `corrected` the same after Holm; `found` is the share of covered photos
-    in which there was a face."""
+    in which there was a face, `who` are the people with a top-1 hit."""
 
     cover: str
     recogniser: str
@@ -69,6 +69,7 @@ class Score:
     found: float
     p: float
     limits: Limits
+    who: frozenset[str]
     corrected: float = math.nan
 
     @property
@@ -121,6 +122,7 @@ def score(
         float(np.concatenate(found).mean()),
         at_least(hits, len(ranks), chance[0]),
         limits,
+        frozenset(owner for owner, hit in zip(owners, tops[0], strict=True) if hit),
     )
 
 

@@ -22,7 +22,8 @@ def short(measured: Measured) -> str:
         f"In short: of the originals {best('original')} are recognised, behind pixels of 8 px still "
         f"{best('pixels-8')}, behind a blur of 9 x 9 {best('blur-9x9')}, behind black boxes {best('black')}. Behind "
         f"I_enc and the default fakes, rotation sphere, at most {worst.hits[0]} of {worst.trials:,} with any "
-        f"recogniser; a guess hits {worst.chance[0] * worst.trials:.1f} times."
+        f"recogniser; a guess hits {worst.chance[0] * worst.trials:.1f} times. The "
+        f"hits lie with {len(worst.who)} of {worst.people} people."
     )
 
 
