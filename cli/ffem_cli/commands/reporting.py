@@ -26,7 +26,7 @@ OnlyOption = Annotated[
     list[str] | None, typer.Option("--only", metavar="NAME,...", help="These sections; the rest stays as it is.")
 ]
 RetrainOption = Annotated[
-    bool, typer.Option("--retrain", help="Train the attackers' networks anew instead of taking ours: hours.")
+    bool, typer.Option("--retrain", help="Attack anew, with networks trained anew, whatever the cache keeps.")
 ]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Write the report into a folder that holds something else, too.")

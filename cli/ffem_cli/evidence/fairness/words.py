@@ -277,7 +277,10 @@ def _knob_plots(body: Mapping[str, Any]) -> list[Plot]:
     ):
         rows = [body["apparent"][cover] for cover in JUDGED]
         spans = [row[f"{key}_ci95"] for row in rows]
-        fakes = Series("fakes", TEMPERATURES, [row[key] for row in rows], [s[0] for s in spans], [s[1] for s in spans])
+        ends = (
+            [[span[end] for span in spans] for end in (0, 1)] if all(spans) else (None, None)
+        )  # one face a cell: none
+        fakes = Series("fakes", TEMPERATURES, [row[key] for row in rows], *ends)
         level = body["apparent"]["original"][key]
         series = [fakes, Series("originals", TEMPERATURES, [level] * len(rows))]
         made.append(Plot(f"{key.replace('_', '-')}-by-temperature", title, "lines", "temperature", label, series))
