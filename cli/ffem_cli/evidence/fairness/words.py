@@ -277,9 +277,8 @@ def _knob_plots(body: Mapping[str, Any]) -> list[Plot]:
     ):
         rows = [body["apparent"][cover] for cover in JUDGED]
         spans = [row[f"{key}_ci95"] for row in rows]
-        ends = (
-            [[span[end] for span in spans] for end in (0, 1)] if all(spans) else (None, None)
-        )  # one face a cell: none
+        # one face a cell has no intervals
+        ends = [[span[end] for span in spans] for end in (0, 1)] if all(spans) else (None, None)
         fakes = Series("fakes", TEMPERATURES, [row[key] for row in rows], *ends)
         level = body["apparent"]["original"][key]
         series = [fakes, Series("originals", TEMPERATURES, [level] * len(rows))]
