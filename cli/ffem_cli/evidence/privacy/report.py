@@ -199,7 +199,11 @@ def _claims(measured: Measured) -> list[Claim]:
             said = f"at most {worst.hits[0]} of {worst.trials:,} ({worst.recogniser}, {names()[worst.cover]})"
             said += f", people hit (behind black as well): {_whom(measured, worst)}"
             said += f"; lowest corrected probability {min(one.corrected for one in scores):.2g}"
-            claims.append(Claim(f"{text}, rotation {rotation}", goal, said, all(one.at_chance for one in scores)))
+            fewest = min(one.trials for one in scores)
+            if fewest < OF:
+                said += f"; some views have {fewest:,} trials, which cannot show this goal"
+            verdict = (fewest >= OF or None) if all(one.at_chance for one in scores) else False
+            claims.append(Claim(f"{text}, rotation {rotation}", goal, said, verdict))
     originals = [one for one in measured.of("landmarks") if one.cover == "original"]
     said = ", ".join(f"{one.recogniser} {one.shares[0]:.1%}" for one in originals)
     able = len(originals) >= 3 and max(one.shares[0] for one in originals) >= 0.9

@@ -61,8 +61,8 @@ def closing(measured: Measured) -> str:
         f"another way, under its own name or another one (cosine of {ALIKE} and more by the first recogniser, "
         f"correlation of the aligned pixels of {NEAR} and more). They are left out: to find them is "
         "not to recognise.",
-        "Not here: a generative peer that replaces faces. No package was found that installs with its weights inside; "
-        "what there is fetches them at its first use.",
+        "Not here: a generative peer that replaces faces. Among the packages of PyPI and npm none was "
+        "found by its name that brings its weights; none was tried.",
         f"Sealing one of these photos takes {speed['seal_first_ms']:.0f} ms of processor time, and under another key, "
         f"with the face found already, {speed['seal_again_ms']:.0f} ms.",
         "dlib's ResNet takes ten times as long a face as the others, so it looks only where it is named "
