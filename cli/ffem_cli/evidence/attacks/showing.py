@@ -60,7 +60,7 @@ def result(rows: Sequence[Row], record: Mapping[str, Any], attacks: Sequence[Att
     open_ = [row for row in rows if row["attack"] in side]
     comparisons = max((row["comparisons"] for row in main), default=0)
     text = _HOW.format(people=record["people"], comparisons=comparisons, keys=record["keys"])
-    parts: list[Text | Table | Plot] = [Text(text)]
+    parts: list[Text | Table | Plot] = [Text(f"{_short(main)}\n\n{text}")]
     for rotation in ("sphere", "block"):
         chosen = [row for row in main if row["rotation"] == rotation]
         if chosen:
@@ -81,6 +81,22 @@ def result(rows: Sequence[Row], record: Mapping[str, Any], attacks: Sequence[Att
         )
     parts.append(Text(_LIMITS))
     return Result({"rows": list(rows)}, record, parts, _claims(rows, proves))
+
+
+def _short(main: Sequence[Row]) -> str:
+    """The answer in a few words: how often each rotation did as well as the ideal cover."""
+    told = []
+    for rotation in ("sphere", "block"):
+        rows = [row for row in main if row["rotation"] == rotation]
+        if rows:
+            broken = max(rows, key=lambda row: row["top1"] - row["control_top1"])
+            held = sum(bool(row["passes"]) for row in rows)
+            told.append(
+                f"`{rotation}` does as well as an ideal cover in {held} of {len(rows)} comparisons; the most that an "
+                f"attack names is {percent(broken['top1'])} ({broken['title']}; ideal cover "
+                f"{percent(broken['control_top1'])})"
+            )
+    return "In short: " + ". ".join(told or ["no attack on a rotation was asked for"]) + "."
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
@@ -147,7 +163,8 @@ def _claims(rows: Sequence[Row], proves: bool) -> list[Claim]:
         worst = max(own, key=lambda row: row["difference_ci95"][1])
         low, high = (100 * end for end in worst["difference_ci95"])
         measured = f"{100 * worst['difference']:+.2f} points ({low:+.2f} to {high:+.2f})"
-        goal = f"no more than the ideal cover, at most {100 * worst['margin']:.0f} points above"
+        points = f"{100 * worst['margin']:.0f}"
+        goal = f"no more than the ideal cover, at most {points} {'point' if points == '1' else 'points'} above"
         text = f"`sphere` withstands: {own[0]['title']}"
         out.append(Claim(text, goal, measured, all(row["passes"] for row in own) if proves else None))
     block = [row for row in rows if row["attack"] == "gram" and row["rotation"] == "block"]
