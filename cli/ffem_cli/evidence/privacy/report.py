@@ -199,7 +199,7 @@ def _claims(measured: Measured) -> list[Claim]:
             said = f"at most {worst.hits[0]} of {worst.trials:,} ({worst.recogniser}, {names()[worst.cover]})"
             said += f", people hit (behind black as well): {_whom(measured, worst)}"
             said += f"; lowest corrected probability {min(one.corrected for one in scores):.2g}"
-            fewest = min(one.trials for one in scores)
+            fewest = min(one.trials for one in scores if one.attacker == "landmarks")  # the stronger attacker
             if fewest < OF:
                 said += f"; some views have {fewest:,} trials, which cannot show this goal"
             verdict = (fewest >= OF or None) if all(one.at_chance for one in scores) else False
