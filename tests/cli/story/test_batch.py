@@ -170,7 +170,8 @@ def test_proofs_stand_in_for_a_list_that_is_gone(
     stranger = ("stranger", "show", uid)
     world.fails("stranger", 7, "no capture", "show", uid)
     assert world.json(*stranger, "--proof", proof)["batch"] == shown["batch"]
-    # Not `ok`: Anvil's storage root is not that of its own words after what other stories did on this chain.
+    # Not `ok`: Anvil leaves a word that became zero (a withdrawn key) in its storage trie, where Ethereum has none, so
+    # that the audit finds its root to be another one and says so.
     audited = world.ffem("stranger", "audit", uid, "--proof", proof, "--json").data
     assert audited["capture"]["digest"] and audited["capture"]["album"] == album and audited["unlisted_batches"] == 0
     assert world.ffem("stranger", "audit", uid, "--proof", proof, "--no-index", "--json").data == audited

@@ -10,7 +10,7 @@ import contextlib
 import io
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from ffem_cli.eval import data
 from ffem_cli.eval.cache import Say
 from ffem_cli.eval.measures import interval
 from ffem_cli.eval.sealing import Camera, Sealed, seal
+from ffem_cli.evidence.detection.timing import one_thread
 from ffem_cli.pictures import FAKE_TEMPERATURE
 
 Picture = NDArray[np.uint8]
@@ -144,19 +145,8 @@ def blurred(picture: Picture, boxes: Boxes) -> Picture:
 def measure(paths: Sequence[Path], camera: Camera, *, repeats: int, seed: int, say: Say) -> dict[str, Any]:
     """Rows by way, medians over pictures of medians over `repeats` rounds after one that is not counted:
     {"way", "ms", "ratio", "ratio_ci95", "png", "jpeg"}; ratios to `BASE`, sizes to the original's."""
-    with using_threads(1), _one_thread():
+    with using_threads(1), one_thread():
         return _measure(paths, camera, repeats, seed, say)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenCV with one thread: processor time is then what one core takes."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _measure(paths: Sequence[Path], camera: Camera, repeats: int, seed: int, say: Say) -> dict[str, Any]:
