@@ -9,7 +9,7 @@ import pytest
 from skimage import data, metrics, transform
 
 from ffem_cli.eval import measures
-from ffem_cli.eval.measures import frechet, interval, iou, pairwise_cosine, psnr, ranks, sharpness, ssim
+from ffem_cli.eval.measures import frechet, holm, interval, iou, pairwise_cosine, psnr, ranks, sharpness, ssim
 from ffem_cli.eval.recognisers import similarity, unit
 
 RNG = np.random.default_rng(3)
@@ -91,3 +91,9 @@ def test_similarity_finds_scale_turn_and_shift() -> None:
     turn = np.array([[0.0, -2.0], [2.0, 0.0]])
     matrix = similarity(source, source @ turn.T + [7, -3])
     assert np.allclose(matrix, [[0, -2, 7], [2, 0, -3]])
+
+
+def test_many_comparisons_are_corrected() -> None:
+    # Holm 1979: the smallest times their number, never decreasing
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []

@@ -11,7 +11,7 @@ from skimage import data as pictures
 
 from ffem_cli.evidence.attacks import running, showing
 from ffem_cli.evidence.attacks.running import Found
-from ffem_cli.evidence.attacks.statistics import by_group, difference, holm, p_above
+from ffem_cli.evidence.attacks.statistics import by_group, difference, p_above
 from ffem_cli.evidence.attacks.table import ATTACKS, chosen_attacks
 from tests.support.cli import Cli
 from tests.support.onnxfile import thumbnails
@@ -37,11 +37,6 @@ def test_p_is_small_where_there_is_a_difference_and_anything_where_there_is_none
     # uniform, or larger: the share below a half within 6 sigma
     assert np.mean(np.array(several) < 0.5) < 0.5 + 6 * 0.5 / np.sqrt(60)
     assert min(several) > 1e-4
-
-
-def test_holm() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
 def test_identities_count_once() -> None:

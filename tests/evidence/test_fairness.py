@@ -119,11 +119,6 @@ def test_one_face_of_a_cell_gives_no_interval() -> None:
     assert gaps.interval(drawn) is None and gaps.two_sided(drawn) == 1.0
 
 
-def test_many_comparisons_are_corrected() -> None:
-    assert gaps.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert gaps.holm([0.9, 0.6]) == [1.0, 1.0]
-
-
 def test_balance_is_one_bit_at_a_half() -> None:
     assert figures.entropy(np.array([0.5, 0.0, 1.0, 0.11])) == pytest.approx([1.0, 0.0, 0.0, 0.49992], abs=1e-4)
 

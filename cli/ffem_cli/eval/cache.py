@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,8 +38,9 @@ class Cache:
         say: Say,
         **depends: object,
     ) -> NDArray[np.float32]:
-        """`compute(item)` of every (name, item), stacked, float32 (N, d). `depends` is all but the names that a vector
-        depends on (JSON values): model ids, digests, seeds. `say` hears `what` and how many are done."""
+        """`compute(item)` of every (name, item), stacked, float32 (N, d); several threads call it at a time. `depends`
+        is all but the names that a vector depends on (JSON values): model ids, digests, seeds. `say` hears `what` and
+        how many are done."""
         parts = []
         for at in range(0, len(items), _PART):
             part = items[at : at + _PART]
@@ -47,9 +50,11 @@ class Cache:
                 say(what, at + len(part))
                 continue
             rows = []
-            for done, (_, item) in enumerate(part):
-                say(what, at + done)
-                rows.append(compute(item))
+            with _threads() as pool:
+                say(what, at)
+                for row in pool.map(compute, [item for _, item in part]):
+                    rows.append(row)
+                    say(what, at + len(rows))
             parts.append(np.stack(rows).astype(np.float32))
             if path is not None:
                 fresh = path.with_suffix(f".{os.getpid()}.part")
@@ -74,3 +79,19 @@ class Cache:
         if self.folder is None:
             return None
         return self.folder / f"{hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]}.{kind}"
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """A thread a core, in which torch does without threads of its own: on two cores two pictures at a time take two
+    thirds of the time that one after the other takes with two threads each."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,10 +88,12 @@ def embed(split: Protocol, recogniser: Recogniser, cache: Cache, say: Say) -> Ga
     """The gallery's photos with a face that `find` finds. All photos are embedded, whatever the split."""
     photos = sorted(split.photos, key=lambda photo: (photo.person, photo.name))
     faces: dict[Photo, Points | None] = {}
+    finding = Lock()
 
     def one(photo: Photo) -> NDArray[np.float32]:
-        if not faces:  # found once for all recognisers, and only where vectors are missing
-            faces.update(find(photos, cache, say))
+        with finding:
+            if not faces:  # found once for all recognisers, and only where vectors are missing
+                faces.update(find(photos, cache, say))
         marks = faces[photo]
         cut = np.zeros((recogniser.size, recogniser.size, 3), np.uint8)
         if marks is not None:

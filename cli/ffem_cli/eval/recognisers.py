@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import cv2
@@ -117,7 +118,7 @@ class OnnxRecogniser:
         ):
             raise FormatError(f"{file} takes pictures of other sides than {wanted[0]} x {wanted[1]} px", HINT)
         try:
-            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+            self._net, self._lock = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8)), Lock()
             (vector,) = self.embed([np.full((self.size, self.size, 3), 127, np.uint8)])
         except (cv2.error, ValueError):
             raise FormatError(f"{file} is no recogniser that can be used", HINT) from None
@@ -128,8 +129,10 @@ class OnnxRecogniser:
         """See `Recogniser.embed`."""
         out = []
         for face in faces:
-            self._net.setInput(self._input(face))
-            out.append(np.asarray(self._net.forward(), np.float32).ravel())
+            given = self._input(face)
+            with self._lock:
+                self._net.setInput(given)
+                out.append(np.array(self._net.forward(), np.float32).ravel())
         return unit(np.stack(out)) if out else np.empty((0, 0), np.float32)
 
     def _input(self, face: Picture) -> NDArray[np.float32]:
@@ -214,11 +217,14 @@ class DlibRecogniser:
         except (ModuleNotFoundError, FileNotFoundError):
             raise MissingExtra("the recogniser of dlib is not installed", "pip install 'ffem-chain[eval]'") from None
         with resources.as_file(file) as path:
-            self._net = dlib.face_recognition_model_v1(str(path))
+            self._net, self._lock = dlib.face_recognition_model_v1(str(path)), Lock()
 
     def embed(self, faces: Sequence[Picture]) -> Vectors:
         """See `Recogniser.embed`."""
-        out = [np.asarray(self._net.compute_face_descriptor(np.ascontiguousarray(face)), np.float32) for face in faces]
+        with self._lock:
+            out = [
+                np.array(self._net.compute_face_descriptor(np.ascontiguousarray(face)), np.float32) for face in faces
+            ]
         return unit(np.stack(out)) if out else np.empty((0, 0), np.float32)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ffem_chain.errors import InputError, MissingExtra
 from ffem_cli.eval import data, protocol
-from ffem_cli.eval.measures import proportion
+from ffem_cli.eval.measures import holm, proportion
 from ffem_cli.eval.recognisers import OnnxRecogniser, Recogniser, open_recogniser
 from ffem_cli.evidence.attacks import showing
 from ffem_cli.evidence.attacks.invariants import Step
-from ffem_cli.evidence.attacks.statistics import Array, by_group, difference, holm, p_above
+from ffem_cli.evidence.attacks.statistics import Array, by_group, difference, p_above
 from ffem_cli.evidence.attacks.table import FAMILIES, SIDE, Attack, chosen_attacks
 from ffem_cli.evidence.attacks.world import Plan, Sealing, World, source
 from ffem_cli.evidence.result import Result

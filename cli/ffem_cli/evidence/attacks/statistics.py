@@ -65,13 +65,3 @@ def p_above(real: Array, control: Array, seed: int = 1) -> float:
         signs = rng.integers(0, 2, (1000, len(apart)), np.int8) * 2 - 1
         reached += int((signs @ apart >= apart.sum() - 1e-12).sum())
     return (reached + 1) / (_FLIPS + 1)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number (Holm 1979): below 0.05 once in 20 such families if nothing is there."""
-    order, worst = np.argsort(p_values, kind="stable"), 0.0
-    out = [0.0] * len(p_values)
-    for place, at in enumerate(order):
-        worst = max(worst, min(1.0, p_values[at] * (len(p_values) - place)))
-        out[at] = worst
-    return out

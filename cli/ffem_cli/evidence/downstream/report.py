@@ -74,7 +74,11 @@ def measure(setting: Setting) -> Result:
         clusters[name] = [cluster for cluster, one in zip(clusters["all"], chosen, strict=True) if one]
     for name, some in ((name, some) for name, some in values.items() if len(some)):
         found[name] = {cover: figures(some[:, at], tasks, clusters[name]) for at, cover in enumerate(SHOWN)}
-    parts: list[Text | Table | Plot] = [Text(_ABOUT), Text(_AGREEMENT)]
+    parts: list[Text | Table | Plot] = [
+        Text(_short(found, [task.name for task in tasks])),
+        Text(_ABOUT),
+        Text(_AGREEMENT),
+    ]
     if missing:
         parts.append(Text(f"Not measured here: {missing}"))
     names = [task.name for task in tasks]
@@ -89,6 +93,27 @@ def measure(setting: Setting) -> Result:
     return Result(
         {"sets": found, "sealable": large, "missing": missing or None}, record, parts, _claims(found, names, large)
     )
+
+
+def _short(found: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The answer in a few figures."""
+
+    def said(cover: str, some: str) -> str:
+        row, out = found[some][cover], []
+        for name in names:
+            if name == "persons":
+                what, one = "persons that are found again", row[name]["recall"]
+            elif name == "bodies":
+                what, one = "body points that stay in place", row[name]["all"]
+            else:
+                what, one = f"{name}, in proportion", row[name]["large"]["ratio"]
+            out += [f"{what} {one['value']:.0%}"] if one["value"] is not None else []
+        return "; ".join(out)
+
+    text = f"In short: on fakes {said('fake', 'all')}. Behind I_enc {said('I_enc', 'all')}."
+    if "large" in found:
+        text += f" On fakes in {WHOLE['large']}: {said('fake', 'large')}."
+    return text
 
 
 def _tasks(setting: Setting) -> tuple[list[Task], str]:

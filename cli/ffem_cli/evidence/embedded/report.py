@@ -51,7 +51,7 @@ def measure(setting: Setting) -> Result:
         "detector": setting.camera.detector.name,
         "sensor": first["energy"]["sensor"],
     }
-    parts: list[Text | Table | Plot] = [Text(_ABOUT), Text(_PAPER)]
+    parts: list[Text | Table | Plot] = [Text(_short(first)), Text(_ABOUT), Text(_PAPER)]
     if record["sensor"] is None:
         parts.append(Text(_SILENT))
     load, cores = first["machine"]["load"], first["machine"]["cpu_count"]
@@ -59,6 +59,16 @@ def measure(setting: Setting) -> Result:
         parts.append(Text(_BUSY.format(load=load, cores=cores)))
     parts += [_table(rows), _memory_plot(rows), _time_plot(rows)]
     return Result({"rows": list(rows.values()), "paper": PAPER}, record, parts, _claims(first))
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    """The answer in a few figures."""
+    both, joules = row["encode_ms"] + row["rotate_ms"], _joules(row["energy"], "encode_rotate")
+    energy = "no energy was measured: no sensor" if joules == NO_SENSOR else f"it takes {joules} J"
+    return (
+        f"In short: with ffem-128 a face takes {row['encode_ms']:.0f} ms of one thread of this machine to encode, "
+        f"{both:.0f} ms with the rotation, and a process of {row['memory']['encode_rotate_mb']:.0f} MB; {energy}."
+    )
 
 
 def _measured(name: str, setting: Setting) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_cli.eval.measures import proportion
+from ffem_cli.eval.measures import holm, proportion
 from ffem_cli.evidence.fairness import aif, gaps
 from ffem_cli.evidence.fairness.faces import FEMALE, GENDERS, RACES, Face
 from ffem_cli.evidence.fairness.gaps import GENDER, PAIRS, RACE, Bootstrap, interval
@@ -101,7 +101,7 @@ def changes(covers: Mapping[str, Mapping[str, Array]], original: Mapping[str, Ar
                         "original_chance_alone": gaps.two_sided(before),
                     }
                 )
-    for row, chance in zip(rows, gaps.holm([row["chance_alone"] for row in rows]), strict=True):
+    for row, chance in zip(rows, holm([row["chance_alone"] for row in rows]), strict=True):
         row["chance"] = chance
     return rows
 

@@ -98,12 +98,3 @@ def two_sided(drawn: Array) -> float:
         return 1.0
     below, above = int((drawn <= 0).sum()), int((drawn >= 0).sum())
     return min(1.0, 2 * (min(below, above) + 1) / (len(drawn) + 1))
-
-
-def holm(chances: Sequence[float]) -> list[float]:
-    """The same, corrected for as many comparisons (Holm 1979)."""
-    out, worst = [0.0] * len(chances), 0.0
-    for rank, at in enumerate(np.argsort(chances)):
-        worst = max(worst, min(1.0, (len(chances) - rank) * chances[at]))
-        out[at] = worst
-    return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ffem_cli.evidence.fairness import gaps
+from ffem_cli.eval.measures import holm
 from ffem_cli.evidence.fairness.gaps import GENDER, RACE, Pair
 from ffem_cli.evidence.fairness.looking import FAKES, JUDGED
 from ffem_cli.evidence.fairness.words import DEFAULT, plain, signed
@@ -102,7 +102,7 @@ def _knob(body: Mapping[str, Any]) -> Claim:
 def _follows(body: Mapping[str, Any]) -> Claim:
     rows = {cover: body["apparent"][cover] for cover in JUDGED}
     words = ", ".join(f"{name} {signed(r['follows_gender'], r['follows_gender_ci95'])}" for name, r in rows.items())
-    chances = gaps.holm([row["follows_gender_chance"] for row in rows.values()])
+    chances = holm([row["follows_gender_chance"] for row in rows.values()])
     goal = f"women's fakes look female as often as men's, at every temperature (chance above {SURE_OF}, corrected)"
     judged = all(row["follows_gender_ci95"] for row in rows.values())
     holds = min(chances) >= SURE_OF if judged else None

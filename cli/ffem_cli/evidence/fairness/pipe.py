@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Worker:
     def __init__(self, module: str, packages: Path) -> None:
         """`module` is run with `packages` before all other packages. FfemError where it does not start."""
         path = os.pathsep.join(part for part in (str(packages), os.environ.get("PYTHONPATH", "")) if part)
-        self.module = module
+        self.module, self._lock = module, Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
@@ -41,12 +42,13 @@ class Worker:
         head = {"shape": picture.shape, **question}
         stream = self._process.stdin
         assert stream is not None
-        try:
-            stream.write(json.dumps(head).encode() + b"\n" + np.ascontiguousarray(picture).tobytes())
-            stream.flush()
-        except BrokenPipeError:
-            raise self._ended() from None
-        return self._answer()
+        with self._lock:
+            try:
+                stream.write(json.dumps(head).encode() + b"\n" + np.ascontiguousarray(picture).tobytes())
+                stream.flush()
+            except BrokenPipeError:
+                raise self._ended() from None
+            return self._answer()
 
     def close(self) -> None:
         """Ends the process."""

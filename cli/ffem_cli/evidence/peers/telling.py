@@ -38,6 +38,7 @@ _ENVELOPES = {
 def parts(found: Found, sheet: Sheet) -> list[Text | Table | Plot | Sheet]:
     """In the order of reading."""
     out: list[Text | Table | Plot | Sheet] = [
+        Text(_short(found)),
         Text(
             "No other tool at hand does all of this project's work, so each part stands beside tools for that part. "
             "They are good tools for other ends. deface covers faces in photos and videos for good, simply and fast: "
@@ -51,6 +52,24 @@ def parts(found: Found, sheet: Sheet) -> list[Text | Table | Plot | Sheet]:
         out.append(_covers(_SETS[name], one))
     out += [_cover_plot(found), _sizes(found), _envelopes(found["envelopes"]), _envelope_plot(found["envelopes"])]
     return [*out, _gas(found["gas"]), _gas_plot(found["gas"]), Text(_last(found))]
+
+
+def _short(found: Found) -> str:
+    """The answer in a few figures."""
+    slower = [
+        f"{row['ratio']:.0f} times as long as deface ({name})"
+        for name, one in found["covers"].items()
+        for row in one["rows"]
+        if row["way"] == "ffem, seal"
+    ]
+    rows = [row for row in found["gas"]["rows"] if row["grant"] is not None]
+    storage = max(row["grant"] / row["gas"]["inStorage"] for row in rows)
+    digest = max(row["grant"] / row["gas"]["inLogWithDigest"] for row in rows)
+    return (
+        f"In short: sealing takes {' and '.join(slower)}, and is the only one of these covers that somebody can take "
+        f"off again, and only who holds the key. A grant costs at most {storage:.0%} of the gas of keeping the same "
+        f"bytes in contract storage, and {digest:.2f} times that of a log with a digest."
+    )
 
 
 def _covers(title: str, one: Found) -> Table:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_cli.eval.measures import proportion
+from ffem_cli.eval.measures import interval, proportion
 
 Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -18,14 +18,16 @@ FALSE_ACCEPTS = (0.001, 0.01)
 IMPOSTORS = 500_000  # pairs that a threshold takes at least
 ALARM = 0.05  # corrected probability below which hits are more than chance
 ALLOWED, OF = 8, 5_000  # top-1 hits, of trials, that still are at chance
+_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """Among whom is looked for: unit vectors (G, d) of gallery photos, and which of them show a probe's person,
-    bool (N, G). Photos that are a probe's near duplicate are in no row of `others` or `mates`."""
+    """Among whom is looked for: unit vectors (G, d) of gallery photos, whose they are, and which of them show a probe's
+    person, bool (N, G). Photos that are a probe's near duplicate are in no row of `others` or `mates`."""
 
     vectors: Floats
+    people: Sequence[str]
     mates: Mask
     others: Mask
 
@@ -51,9 +53,9 @@ class Limits:
 @dataclass(frozen=True)
 class Score:
     """What an attacker reaches against a cover with one recogniser. Shares are in [0, 1], intervals of 95 %; `accepted`
-    are the shares of pairs of a covered probe and a mate that are accepted at `FALSE_ACCEPTS`. `p` is the probability
-    of so many top-1 hits or more by chance, and `corrected` the same after Holm; `found` is the share of covered photos
-    in which there was a face, `who` are the people with a top-1 hit."""
+    are the shares of pairs of a covered probe and a mate that are accepted at `FALSE_ACCEPTS`. `p` is how often
+    so many top-1 hits or more come by luck (`by_luck`), and `corrected` the same after Holm; `found` is the share of
+    covered photos in which there was a face, `of_person` each person's share of top-1 hits."""
 
     cover: str
     recogniser: str
@@ -69,7 +71,7 @@ class Score:
     found: float
     p: float
     limits: Limits
-    who: frozenset[str]
+    of_person: Mapping[str, float]
     corrected: float = math.nan
 
     @property
@@ -77,6 +79,11 @@ class Score:
         """Whether the hits are no more than guesses give."""
         few = self.trials < OF or self.hits[0] * OF <= ALLOWED * self.trials
         return few and self.corrected > ALARM
+
+    @property
+    def who(self) -> frozenset[str]:
+        """The people with a top-1 hit."""
+        return frozenset(person for person, share in self.of_person.items() if share)
 
 
 def score(
@@ -90,13 +97,16 @@ def score(
 ) -> Score:
     """Identifies `views`, unit vectors (N, d) of the probes for each key; a row of zeros is a photo without a face,
     and a miss."""
-    ranked, accepted, found = [], [], []
+    ranked, accepted, found, named = [], [], [], []
+    allowed, names = crowd.mates | crowd.others, np.asarray(crowd.people)
     for vectors in views:
         similar = vectors @ crowd.vectors.T
         there: Mask = np.abs(vectors).max(axis=1) > 0
         best = np.where(crowd.mates, similar, -np.inf).max(axis=1)
         rank = ((similar > best[:, None]) & crowd.others).sum(axis=1)
         ranked.append(np.where(there, rank, len(crowd.vectors)))
+        first = names[np.where(allowed, similar, -np.inf).argmax(axis=1)]
+        named.append(np.where(there, first, ""))
         count = np.maximum(1, crowd.mates.sum(axis=1))
         passed = [((similar >= t) & crowd.mates).sum(axis=1) / count for t in limits.cosines]
         accepted.append(np.stack(passed, axis=1) * there[:, None])
@@ -120,10 +130,26 @@ def score(
         (proportion(passes[:, 0], owners), proportion(passes[:, 1], owners)),
         chance,
         float(np.concatenate(found).mean()),
-        at_least(hits, len(ranks), chance[0]),
+        by_luck(np.concatenate(named), owners),
         limits,
-        frozenset(owner for owner, hit in zip(owners, tops[0], strict=True) if hit),
+        _shares(tops[0], owners),
     )
+
+
+def _shares(hits: Array, owners: Sequence[str]) -> dict[str, float]:
+    people, index = np.unique(np.asarray(owners), return_inverse=True)
+    shares = np.bincount(index, hits) / np.bincount(index)
+    return dict(zip(people.tolist(), shares.tolist(), strict=True))
+
+
+def above(one: Score, reference: Score) -> tuple[float, tuple[float, float]]:
+    """By how much the share of top-1 hits of `one` lies above that of `reference`, over the same people, and its 95 %
+    interval: a bootstrap over people; where nobody's shares differ, the exact bound for as many trials as people."""
+    apart = np.array([share - reference.of_person[person] for person, share in one.of_person.items()])
+    if not apart.any():
+        _, edge = proportion(apart, list(one.of_person))
+        return 0.0, (-edge, edge)
+    return float(apart.mean()), interval(apart, list(one.of_person))
 
 
 def thresholds(vectors: Floats, people: Sequence[str], left_out: set[str], seed: int) -> Limits:
@@ -141,27 +167,17 @@ def thresholds(vectors: Floats, people: Sequence[str], left_out: set[str], seed:
     return Limits(tuple(float(np.quantile(pairs, 1 - rate)) for rate in FALSE_ACCEPTS), len(pairs))
 
 
-def at_least(hits: int, trials: int, chance: float) -> float:
-    """Probability of `hits` or more of independent `trials` with this chance each (binomial)."""
-    if hits <= 0:
+def by_luck(named: Sequence[str] | NDArray[np.str_], owners: Sequence[str], seed: int = 1) -> float:
+    """How often so many trials or more name their owner if covers are dealt to people at random (10,000 draws): the
+    exact test of no connection between a cover and its person. All trials of a person are dealt together, since what
+    is around a face looks the same under every key. `named` is who is found in each trial, "" for nobody."""
+    people = {person: at for at, person in enumerate(sorted(set(owners)))}
+    pairs = [(people[owner], people[name]) for owner, name in zip(owners, named, strict=True) if name in people]
+    if not pairs:
         return 1.0
-    logs = [
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(chance)
-        + (trials - k) * math.log1p(-chance)
-        for k in range(hits, trials + 1)
-    ]
-    top = max(logs)
-    return min(1.0, math.exp(top) * sum(math.exp(value - top) for value in logs))
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Probabilities corrected for their number (Holm 1979), in the order given."""
-    order = sorted(range(len(values)), key=lambda at: values[at])
-    out, worst = [0.0] * len(values), 0.0
-    for rank, at in enumerate(order):
-        worst = max(worst, min(1.0, values[at] * (len(values) - rank)))
-        out[at] = worst
-    return out
+    whose, whom = np.array(pairs).T
+    reached, hits, rng = 0, int((whose == whom).sum()), np.random.default_rng(seed)
+    for _ in range(0, _DRAWS, 1000):
+        dealt = rng.permuted(np.tile(np.arange(len(people)), (1000, 1)), axis=1)
+        reached += int(((dealt[:, whose] == whom).sum(axis=1) >= hits).sum())
+    return (reached + 1) / (_DRAWS + 1)

@@ -16,10 +16,11 @@ from ffem_chain.faces.posing import align
 from ffem_cli.eval import data, protocol
 from ffem_cli.eval.cache import Cache
 from ffem_cli.eval.covers import COVERS
+from ffem_cli.eval.measures import holm
 from ffem_cli.eval.protocol import Gallery, Protocol
 from ffem_cli.eval.recognisers import GRAPHS, DlibRecogniser, Recogniser, open_recogniser
 from ffem_cli.eval.sealing import remembering, seal
-from ffem_cli.evidence.privacy.figures import Crowd, Score, holm, score, thresholds
+from ffem_cli.evidence.privacy.figures import Crowd, Score, score, thresholds
 from ffem_cli.evidence.privacy.views import AGAIN, BRIEF, FOUND, WHOLE, Job, Looker
 from ffem_cli.evidence.result import Result
 from ffem_cli.evidence.setting import Setting
@@ -28,8 +29,8 @@ Floats = NDArray[np.float32]
 SHARED = "weights/mobilefacenet_128d.onnx"
 ROTATIONS = ("sphere", "block")
 PROBES = 500
-# fresh keys a probe: the default, which is claimed to be at chance, is tried 5,000 times; a key costs two minutes
-KEYS = {"sphere": 10, "block": 1}
+# fresh keys a probe: what is claimed to be at chance is tried 5,000 times; a key costs a minute
+KEYS = {"sphere": 10, "block": 10}
 ALIKE, NEAR = 0.85, 0.95  # cosine of two photos, and correlation of their aligned pixels, of a near duplicate
 
 
@@ -143,7 +144,7 @@ def _scores(
     owners = [photo.person for photo, one in zip(split.probes, asked, strict=True) if one]
     for one, gallery in zip(looker.recognisers, galleries, strict=True):
         other = ~ground.mates & ~ground.twins
-        crowd = Crowd(gallery.vectors, (ground.mates & ~ground.twins)[asked], other[asked])
+        crowd = Crowd(gallery.vectors, gallery.people, (ground.mates & ~ground.twins)[asked], other[asked])
         limits = thresholds(gallery.vectors, gallery.people, {p.person for p in split.probes}, looker.seed)
         for name, rows in views.items():
             attacker = "detector" if name.endswith(FOUND) else "landmarks"
