@@ -20,6 +20,11 @@ N = 3 * M * M
 KNOWN = f"{SAME}, noise known"
 
 
+def decoded(latents: np.ndarray) -> np.ndarray:
+    """What stands for the flow here: each coordinate is a channel of a pixel."""
+    return np.clip(128 + 40 * latents.reshape(-1, M, M, 3), 0, 255).astype(np.uint8)
+
+
 def world(people: int = PEOPLE, *, laplace: bool = False) -> World:
     """People whose latents differ in direction and length; the attacker's encodings of the same photos are off by
     2 %, those of other photos share a third with them."""
@@ -38,7 +43,10 @@ def world(people: int = PEOPLE, *, laplace: bool = False) -> World:
     names = tuple(map(str, range(people)))
     parts = {
         "plan": Plan(Path(), None, people, 80, 0, 0, 1, 4),
-        "model": SimpleNamespace(flow=SimpleNamespace(level_slices=[slice(0, N // 2), slice(N // 2, N)]), size=M),
+        "model": SimpleNamespace(
+            flow=SimpleNamespace(level_slices=[slice(0, N // 2), slice(N // 2, N)]), size=M, margin=0.0, decode=decoded
+        ),
+        "recogniser": None,
         "seed": 1,
         "say": lambda what, done: None,
         "notes": {},

@@ -50,7 +50,7 @@ class Cache:
                 say(what, at + len(part))
                 continue
             rows = []
-            with _threads() as pool:
+            with threads() as pool:
                 say(what, at)
                 for row in pool.map(compute, [item for _, item in part]):
                     rows.append(row)
@@ -82,7 +82,7 @@ class Cache:
 
 
 @contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
+def threads() -> Iterator[ThreadPoolExecutor]:
     """A thread a core, in which torch does without threads of its own: on two cores two pictures at a time take two
     thirds of the time that one after the other takes with two threads each."""
     import torch

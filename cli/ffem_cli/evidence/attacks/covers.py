@@ -18,6 +18,7 @@ from ffem_chain.faces.flow import quantise
 from ffem_chain.faces.flow.rotation import hadamard_block, rotate, walsh_hadamard
 from ffem_chain.faces.seal import PRECISION
 from ffem_chain.keys.secret import Secret
+from ffem_cli.eval.cache import threads
 
 Floats = NDArray[np.float32]
 IDEAL, NONE = "ideal", "none"
@@ -36,10 +37,14 @@ def cover(latents: NDArray[np.floating], name: str, rng: np.random.Generator, *,
     An ideal cover has no key: it is fresh every time.
     """
     keys = [rng.bytes(32) for _ in range(1 if one_key else len(latents))]
-    out = np.empty(latents.shape, np.float32)
-    for at, z in enumerate(latents):
-        out[at] = published(_covered(np.asarray(z, np.float64), name, keys[at % len(keys)], rng))
-    return out
+
+    def one(at: int) -> Floats:
+        return published(_covered(np.asarray(latents[at], np.float64), name, keys[at % len(keys)], rng))
+
+    if name == IDEAL:  # drawn one after the other
+        return np.stack([one(at) for at in range(len(latents))])
+    with threads() as pool:
+        return np.stack(list(pool.map(one, range(len(latents)))))
 
 
 def _covered(z: NDArray[np.float64], name: str, key: bytes, rng: np.random.Generator) -> NDArray[np.float64]:

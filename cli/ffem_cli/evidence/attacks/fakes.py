@@ -10,30 +10,23 @@ import numpy as np
 from ffem_cli.eval.recognisers import crop_square
 from ffem_cli.evidence.attacks.features import Standard, unit
 from ffem_cli.evidence.attacks.invariants import Step
-from ffem_cli.evidence.attacks.scene import Floats, Picture
+from ffem_cli.evidence.attacks.scene import Floats, Picture, inside
 from ffem_cli.evidence.attacks.statistics import Scores
-from ffem_cli.evidence.attacks.world import Sealing, World
+from ffem_cli.evidence.attacks.world import Sealing, World, decoded
 from ffem_cli.pictures import FAKE_TEMPERATURE
 
 _SIDE = 32  # px
-_BATCH = 16
 
 
 def fakes(sealing: Sealing) -> Picture:
     """Fake faces uint8 (P, m, m, 3) at the default temperature, of what the camera published."""
-    model, covers = sealing.world.model, sealing.probe
-    parts = []
-    for at in range(0, len(covers), _BATCH):
-        parts.append(model.draw(covers[at : at + _BATCH].astype(np.float64), FAKE_TEMPERATURE))
-        sealing.world.say(f"decoding fakes, {sealing.rotation}", at)
-    return np.concatenate(parts)
+    world = sealing.world
+    return decoded(world, sealing.probe, sealing.name, lambda part: world.model.draw(part, FAKE_TEMPERATURE))
 
 
-def decoded(world: World) -> Step:
+def nearest_fake(world: World) -> Step:
     """Fakes against photos: pixels of 32 x 32 px, and with a recogniser its vectors."""
-    # fakes have no margin
-    rim = round(world.model.size * world.model.margin / (1 + 2 * world.model.margin))
-    inner = slice(rim, world.model.size - rim)
+    inner = inside(world.model)  # fakes have no margin
     pixels = {photo: _thumbnails(faces.squares[:, inner, inner]) for photo, faces in world.looks().items()}
     scale = Standard(_thumbnails(world.others.first.squares[:, inner, inner]))
     gallery = {photo: unit(scale(rows)) for photo, rows in pixels.items()}

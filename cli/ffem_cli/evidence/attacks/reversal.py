@@ -1,8 +1,9 @@
 """A trained reversal network: the attacker seals faces of his own under fresh keys and learns to see through.
 
-A small network predicts a face's description (a recogniser's vector if there is one, and principal components of its
-pixels) from principal components of three views of a cover: as it is, with the last transform undone, and Z^T Z, which
-`block` does not change. That it can learn is shown on latents without a rotation.
+A network predicts a face's description (a recogniser's vector if there is one, and principal components of its
+pixels) from views of a cover: principal components of it as it is, with the last transform undone, of Z^T Z, which
+`block` does not change, and of the picture that the flow, which is public, decodes from it; and what a recogniser sees
+in that picture. That it can learn is shown on latents without a rotation.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from ffem_cli.eval.recognisers import crop_square
 from ffem_cli.evidence.attacks import covers
 from ffem_cli.evidence.attacks.features import Principal, Standard, gram, unit
 from ffem_cli.evidence.attacks.invariants import Step
-from ffem_cli.evidence.attacks.scene import Faces, Floats
+from ffem_cli.evidence.attacks.scene import Faces, Floats, Picture, inside
 from ffem_cli.evidence.attacks.statistics import Scores
-from ffem_cli.evidence.attacks.world import Sealing, World
+from ffem_cli.evidence.attacks.world import Sealing, World, decoded
 
 _PIXELS = 48  # principal components of the pixels
 _SEEN = 150  # principal components of each view of a cover
 _HIDDEN = 192
 _BATCH, _RATE, _DECAY = 32, 1e-3, 0.1
 _HELD = 10  # every tenth face is held out
+_SEALINGS = 2  # of each face, under fresh keys
 
 
 class Network(nn.Module):
@@ -47,16 +50,28 @@ class Network(nn.Module):
 
 
 class Views:
-    """Principal components of three views of covers, learnt from some."""
+    """What the attacker sees in covers, learnt from some."""
 
-    def __init__(self, rows: Floats) -> None:
+    def __init__(self, world: World, rows: Floats, drawn: Picture) -> None:
+        self._world = world
         self._views: tuple[Callable[[Floats], Floats], ...] = (lambda given: given, covers.undone, gram)
         self._components = [Principal(view(rows), _SEEN) for view in self._views]
+        self._pixels = Principal(thumbnails(drawn), _SEEN)
+        self._vectors = Standard(self._recognised(drawn))
 
-    def __call__(self, rows: Floats) -> torch.Tensor:
-        """(N, n) -> (N, k)."""
+    def __call__(self, rows: Floats, drawn: Picture) -> torch.Tensor:
+        """Covers (N, n) and the pictures that were decoded from them -> (N, k)."""
         parts = [own(view(rows)) for own, view in zip(self._components, self._views, strict=True)]
+        parts += [self._pixels(thumbnails(drawn)), self._vectors(self._recognised(drawn))]
         return torch.from_numpy(np.concatenate(parts, axis=1))
+
+    def _recognised(self, drawn: Picture) -> Floats:
+        """Vectors of decoded faces (N, d); without a recogniser a column of zeros."""
+        network, model = self._world.recogniser, self._world.model
+        if network is None:
+            return np.zeros((len(drawn), 1), np.float32)
+        inner = inside(model)
+        return np.concatenate([network.embed([crop_square(face[inner, inner], network)]) for face in drawn])
 
 
 @dataclass(frozen=True)
@@ -67,10 +82,10 @@ class Trained:
     network: Network
 
     @torch.inference_mode()
-    def __call__(self, rows: Floats) -> Floats:
+    def __call__(self, rows: Floats, drawn: Picture) -> Floats:
         """Descriptions (N, d) of covers (N, n)."""
         self.network.eval()
-        return np.asarray(self.network(self.views(rows)).numpy(), np.float32)
+        return np.asarray(self.network(self.views(rows, drawn)).numpy(), np.float32)
 
 
 @dataclass(frozen=True)
@@ -86,21 +101,20 @@ class Described:
 
 def raw_descriptions(faces: Faces, pixels: Principal) -> Floats:
     """(N, d): recogniser's vectors (none: no columns) and components of the pixels."""
-    return np.concatenate([faces.vectors, pixels(thumbnails(faces))], axis=1)
+    return np.concatenate([faces.vectors, pixels(thumbnails(faces.squares))], axis=1)
 
 
-def thumbnails(faces: Faces) -> Floats:
+def thumbnails(squares: Picture) -> Floats:
     """(N, 24 * 24 * 3), in grey levels."""
-    return np.stack(
-        [cv2.resize(square, (24, 24), interpolation=cv2.INTER_AREA).ravel() for square in faces.squares]
-    ).astype(np.float32)
+    small = [cv2.resize(square, (24, 24), interpolation=cv2.INTER_AREA).ravel() for square in squares]
+    return np.stack(small).astype(np.float32)
 
 
 def reversal(world: World) -> Step:
     """One network for each rotation that is asked about, trained when it first is; ideal covers meet the one that was
     trained on the rotation in whose place they stand."""
     trainees = world.trainees
-    pixels = Principal(thumbnails(trainees), _PIXELS)
+    pixels = Principal(thumbnails(trainees.squares), _PIXELS)
     described = Described(pixels, Standard(raw_descriptions(trainees, pixels)))
     gallery = {photo: unit(described(faces)) for photo, faces in world.looks().items()}
     networks: dict[str, Trained] = {}
@@ -111,31 +125,35 @@ def reversal(world: World) -> Step:
             wanted = described(trainees)
             networks[name] = train(world, name, wanted)
             world.notes[f"reversal, {name}"] = explained(world, networks[name], name, wanted)
-        predicted = unit(networks[name](sealing.probe))
+        drawn = decoded(world, sealing.probe, sealing.name, world.model.decode)
+        predicted = unit(networks[name](sealing.probe, drawn))
         return {photo: world.scores(predicted @ rows.T) for photo, rows in gallery.items()}
 
     return step
 
 
 def train(world: World, rotation: str, wanted: Floats) -> Trained:
-    """Trains on nine of ten of the attacker's faces, whose descriptions are `wanted`, sealed anew in every other
-    epoch."""
+    """Trains on nine of ten of the attacker's faces, whose descriptions are `wanted`, each sealed twice."""
     torch.manual_seed(world.seed)
-    latents, learnt = world.trainee_latents, np.arange(len(wanted)) % _HELD != 0
-    target = torch.from_numpy(wanted[learnt])
-    rows = covers.cover(latents[learnt], rotation, world.rng("training", rotation))
-    views = Views(rows)
-    shown = views(rows)
-    network = Network(shown.shape[1], wanted.shape[1])
+    learnt = np.arange(len(wanted)) % _HELD != 0
+    latents, sealings = world.trainee_latents[learnt], 1 if rotation == covers.NONE else _SEALINGS
+    shown: list[torch.Tensor] = []
+    views = None
+    for number in range(sealings):
+        rows = covers.cover(latents, rotation, world.rng("training", rotation, number))
+        drawn = decoded(world, rows, f"{rotation}, to train", world.model.decode)
+        views = views or Views(world, rows, drawn)
+        shown.append(views(rows, drawn))
+    assert views is not None
+    given, target = torch.cat(shown), torch.from_numpy(wanted[learnt]).repeat(sealings, 1)
+    network = Network(given.shape[1], wanted.shape[1])
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
+    network.train()
     for epoch in range(world.plan.epochs):
-        rng = world.rng("training", rotation, epoch)
-        if epoch and epoch % 2 == 0 and rotation != covers.NONE:
-            shown = views(covers.cover(latents[learnt], rotation, rng))
-        network.train()
-        for part in np.array_split(rng.permutation(len(shown)), -(-len(shown) // _BATCH)):
+        order = world.rng("training", rotation, "order", epoch).permutation(len(given))
+        for part in np.array_split(order, -(-len(order) // _BATCH)):
             picked = torch.from_numpy(part)
-            loss = nn.functional.mse_loss(network(shown[picked]), target[picked])
+            loss = nn.functional.mse_loss(network(given[picked]), target[picked])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -147,5 +165,6 @@ def explained(world: World, trained: Trained, rotation: str, wanted: Floats) -> 
     """Share of the variance of held-out faces' descriptions that a network explains; 0 is what their mean explains."""
     held = np.arange(len(wanted)) % _HELD == 0
     rows = covers.cover(world.trainee_latents[held], rotation, world.rng("held out", rotation))
-    off = trained(rows) - wanted[held]
+    drawn = decoded(world, rows, f"{rotation}, held out", world.model.decode)
+    off = trained(rows, drawn) - wanted[held]
     return 1 - float((off**2).mean() / ((wanted[held] - wanted[held].mean(axis=0)) ** 2).mean())

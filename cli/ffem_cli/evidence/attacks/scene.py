@@ -6,8 +6,8 @@ own. He also has faces of other people. Squares and latents are pictures of peop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffem_chain.errors import InputError
-from ffem_chain.faces.finding.detect import CenterFace, Detection
+from ffem_chain.faces.finding.detect import CenterFace, Detection, Detector
 from ffem_chain.faces.flow.weights import Model
 from ffem_chain.faces.posing import align
 from ffem_chain.faces.posing.pose import FiveLandmarks, PoseEstimator
 from ffem_chain.faces.seal import SMALLEST, square_of
 from ffem_cli.eval import data
-from ffem_cli.eval.cache import Say
+from ffem_cli.eval.cache import Say, threads
 from ffem_cli.eval.data import Photo
 from ffem_cli.eval.recognisers import Recogniser, crop
 from ffem_cli.eval.sealing import central
@@ -33,7 +33,8 @@ _SIDE = 256  # px of the detector's long side: portraits
 _SEEN = 24  # px of what is visible around the box
 _BINS = 8  # of a colour channel
 _WIDE = 2.0  # how much more of the photo than usual a recogniser gets where the face is hidden
-_BATCH = 16
+_BATCH = 8
+_AT_ONCE = 32  # photos that are looked at before anybody asks for them
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,18 @@ class Looker:
     model: Model
     pose: PoseEstimator | None
     recogniser: Recogniser | None
+    finder: Detector = field(default_factory=lambda: CenterFace(coarse=(_SIDE,)))
+
+    def looks(self, photos: Sequence[Photo]) -> Iterator[Look | None]:
+        """`look` of one photo after the other, several of them made at a time."""
+        with threads() as pool:
+            for at in range(0, len(photos), _AT_ONCE):
+                yield from pool.map(self.look, photos[at : at + _AT_ONCE])
 
     def look(self, photo: Photo) -> Look | None:
         """The face in the middle of a photo, None where there is none to seal."""
         picture = data.read(photo.path)
-        face = central(CenterFace(coarse=(_SIDE,)).detect(picture), picture.shape)
+        face = central(self.finder.detect(picture), picture.shape)
         if face is None or face.side < SMALLEST:
             return None
         pose = (self.pose or FiveLandmarks()).estimate(picture, face)
@@ -136,12 +144,15 @@ def pairs(folder: Path, count: int, others: int, seed: int, looker: Looker, say:
     rng, found = np.random.default_rng(seed), []
     # a small folder keeps a third of its people for the attacker
     count = min(count, max(8, len(several) * 2 // 3))
+    taken: list[Photo] = []
     for at in rng.permutation(len(several)):
         photos = by_person[several[at]]
-        first, second = (photos[i] for i in rng.permutation(len(photos))[:2])
-        looks = looker.look(first), looker.look(second)
-        if looks[0] is not None and looks[1] is not None:
-            found.append((several[at], looks[0], looks[1], first, second))
+        taken += [photos[i] for i in rng.permutation(len(photos))[:2]]
+    looks = looker.looks(taken)
+    for first, second in zip(taken[::2], taken[1::2], strict=True):
+        one, other = next(looks), next(looks)
+        if one is not None and other is not None:
+            found.append((first.person, one, other, first, second))
             say("finding faces", len(found))
         if len(found) == count + others:
             break
@@ -157,13 +168,20 @@ def _pairs(found: Sequence[tuple[str, Look, Look, Photo, Photo]]) -> Pairs:
 
 def encode(model: Model, squares: Picture, rng: np.random.Generator, say: Say, what: str = "encoding") -> Floats:
     """Latents float32 (N, n) of uint8 (N, m, m, 3), each with noise of its own, as under a fresh key."""
+    noise = rng.random((len(squares), 3, model.size, model.size), np.float32)
+    parts = [slice(at, at + _BATCH) for at in range(0, len(squares), _BATCH)]
     out = []
-    for at in range(0, len(squares), _BATCH):
-        part = squares[at : at + _BATCH]
-        noise = rng.random((len(part), 3, model.size, model.size), np.float32)
-        out.append(model.encode(part, noise).astype(np.float32))
-        say(what, at + len(part))
+    with threads() as pool:
+        for part in pool.map(lambda part: model.encode(squares[part], noise[part]).astype(np.float32), parts):
+            out.append(part)
+            say(what, min(_BATCH * len(out), len(squares)))
     return np.concatenate(out)
+
+
+def inside(model: Model) -> slice:
+    """Rows and columns of a model's square without the margin around the face."""
+    rim = round(model.size * model.margin / (1 + 2 * model.margin))
+    return slice(rim, model.size - rim)
 
 
 def resized(squares: Picture, source: Model, target: Model) -> Picture:

@@ -52,7 +52,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("linking-gram", "linking", "linking two captures, Gram matrix", invariants.linking_by_gram),
     Attack("linking-values", "linking", "linking two captures, values", invariants.linking_by_values),
     Attack("ica", "ica", "independent components", ica.unmixing, keys=1, references=("none",)),
-    Attack("fakes", "fakes", "nearest fake", fakes.decoded, references=("none",)),
+    Attack("fakes", "fakes", "nearest fake", fakes.nearest_fake, references=("none",)),
     Attack(
         "cross-model",
         "cross-model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -15,12 +16,26 @@ from numpy.typing import NDArray
 from ffem_chain.faces.flow.weights import Model, load_model, model_names
 from ffem_chain.faces.posing.pose import PoseEstimator
 from ffem_cli.eval import data
-from ffem_cli.eval.cache import Cache, Say
+from ffem_cli.eval.cache import Cache, Say, threads
 from ffem_cli.eval.data import Photo
 from ffem_cli.eval.recognisers import Recogniser
 from ffem_cli.evidence.attacks import covers
-from ffem_cli.evidence.attacks.scene import ANOTHER, SAME, Faces, Floats, Looker, Pairs, encode, pairs, resized, stacked
+from ffem_cli.evidence.attacks.scene import (
+    ANOTHER,
+    SAME,
+    Faces,
+    Floats,
+    Looker,
+    Pairs,
+    Picture,
+    encode,
+    pairs,
+    resized,
+    stacked,
+)
 from ffem_cli.evidence.attacks.statistics import Scores
+
+_BATCH = 8
 
 
 def source(*modules: str) -> str:
@@ -123,8 +138,8 @@ class World:
             return Faces(*(np.concatenate([getattr(faces, name) for faces in both]) for name in Faces.__annotations__))
         rng, looks = self.rng("own faces"), []
         paths = data.pictures(self.plan.own)
-        for at in rng.permutation(len(paths)):
-            look = self._looker.look(Photo(paths[at], paths[at].name, paths[at].stem))
+        order = [paths[at] for at in rng.permutation(len(paths))]
+        for look in self._looker.looks([Photo(path, path.name, path.stem) for path in order]):
             if look is not None:
                 looks.append(look)
                 self.say("the attacker's own faces", len(looks))
@@ -154,6 +169,16 @@ class World:
     def scores(self, matrix: NDArray[np.floating]) -> Scores:
         """Scores (P, P) of the people's covers against a gallery in their order."""
         return Scores(matrix, np.arange(len(self.people)), self.people)
+
+
+def decoded(world: World, rows: Floats, what: str, decode: Callable[[NDArray[np.float64]], Picture]) -> Picture:
+    """What anybody decodes from covers (N, n), without any key: uint8 (N, side, side, 3)."""
+    out: list[Picture] = []
+    with threads() as pool:
+        for part in pool.map(decode, (rows[at : at + _BATCH].astype(np.float64) for at in range(0, len(rows), _BATCH))):
+            out.append(part)
+            world.say(f"decoding, {what}", min(_BATCH * len(out), len(rows)))
+    return np.concatenate(out)
 
 
 class Sealing:
