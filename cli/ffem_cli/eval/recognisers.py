@@ -49,7 +49,7 @@ class Recogniser(Protocol):
     template: Points
 
     def embed(self, faces: Sequence[Picture]) -> Vectors:
-        """Aligned faces uint8 (size, size, 3) RGB -> unit vectors float32 (N, d)."""
+        """Aligned faces uint8 (size, size, 3) RGB -> unit vectors float32 (N, d). Several threads call it at a time."""
         ...
 
 

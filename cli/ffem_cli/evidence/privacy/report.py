@@ -223,7 +223,8 @@ def _claims(measured: Measured) -> list[Claim]:
                 for one in measured.scores
                 if is_ours(one) and one.cover.endswith(f" {rotation}") and one.cover.startswith(view)
             ]
-            worst = min(scores, key=lambda one: (one.p, -one.trials))
+            most = max(one.trials for one in scores)
+            worst = max((one for one in scores if one.trials == most), key=lambda one: one.hits[0])
             said = f"at most {worst.hits[0]} of {worst.trials:,} ({worst.recogniser}, {names()[worst.cover]})"
             said += f", people hit (behind black as well): {_whom(measured, worst)}"
             said += f"; lowest corrected probability {min(one.corrected for one in scores):.2g}"

@@ -40,7 +40,8 @@ def markdown(report: Report, views: Sequence[SectionView]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     machine = f"{where['system']}, {where['processor']}, {where['cores']} cores, {where['memory_gb']} GB"
     out += ["", "## Do it again", "", "With the data sets in a folder DIR:", "", *_code(view.COMMAND)]
-    out += [text(f"The machine that made this page: {machine}, Python {where['python']}; {versions}.")]
+    made = f"The machine that made this page: {machine}, Python {where['python']}; {versions}."
+    out += [text(f"{made} {view.spent(views)}")]
     return "\n".join(out) + "\n"
 
 

@@ -42,6 +42,7 @@ def html(report: Report, views: Sequence[SectionView], drawn: Mapping[str, str])
             command=view.COMMAND,
             small=view.SMALL if any(v.entry.saved and v.entry.saved.inputs["small"] for v in views) else "",
             verdict=view.verdict(views),
+            spent=view.spent(views),
             views=views,
             words=view.WORDS,
             marks={True: "yes", False: "no", None: "open"},

@@ -136,6 +136,12 @@ def verdict(views: Sequence[SectionView]) -> str:
     return "; ".join(words) + "."
 
 
+def spent(views: Sequence[SectionView]) -> str:
+    """How long all sections together took, in a sentence."""
+    made = [view.entry.saved.made for view in views if view.entry.saved]
+    return f"Measuring took {duration(sum(float(one['seconds']) for one in made))} in all, one section after the other."
+
+
 def details(kept: Saved) -> str:
     """What a section was measured with and on, as JSON."""
     document = {"record": kept.result.record, "inputs": kept.inputs, "environment": kept.made["environment"]}
