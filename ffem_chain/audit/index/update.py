@@ -52,8 +52,8 @@ class Spent:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Without Python's search for reference cycles, which takes a tenth of the time of reading logs and finds none
-    there: what is read is freed when it is no longer used."""
+    """Without Python's search for reference cycles, which takes a tenth of the time of reading logs. Peak memory is the
+    same without it: what is read is freed when it is no longer used."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
