@@ -225,10 +225,11 @@ def test_what_the_display_says(progress: tuple, text: str) -> None:
 
 def test_received_grants_are_listed(world: World, capture: str) -> None:
     registry = Registry(world.anvil.url, world.registry)
+    mine = world.grant(capture, "bob")
     made = {one.grant_id.hex() for one in registry.events([GrantCreated], recipient=world.address("bob"))}
-    listed = world.json("bob", "ls", "--received")["grants"]
-    assert {one["grant"] for one in listed} == made
-    here = [one for one in listed if one["capture"] == capture]
+    listed = {one["grant"]: one for one in world.json("bob", "ls", "--received")["grants"]}
+    assert mine in made and set(listed) == made
+    assert (listed[mine]["capture"], listed[mine]["scope"]) == (capture, f"capture {capture[:16]}")
     # anybody may grant what cannot be read, as the stranger of another story does; what the owner grants can be
-    assert [one for one in listed if one["album"] == here[0]["album"] and not one["readable"]] == []
-    assert [one["scope"] for one in here] == [f"capture {capture[:16]}"]
+    album = listed[mine]["album"]
+    assert [one for one in listed.values() if one["album"] == album and not one["readable"]] == []
