@@ -21,7 +21,8 @@ from ffem_chain.faces.finding.detect import CenterFace
 from ffem_chain.faces.flow.weights import load_model
 from ffem_cli.eval import data, protocol, samples, sealing
 from ffem_cli.eval.cache import Cache
-from ffem_cli.eval.recognisers import ARCFACE, DlibRecogniser, OnnxRecogniser, crop, crop_square, open_recogniser
+from ffem_cli.eval.dlibnet import DlibRecogniser
+from ffem_cli.eval.recognisers import ARCFACE, OnnxRecogniser, crop, crop_square, open_recogniser
 from tests.support.onnxfile import thumbnails
 
 RNG = np.random.default_rng(5)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -18,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ffem_chain.errors import FormatError, InputError, MissingExtra
+from ffem_chain.errors import FormatError, InputError
 from ffem_chain.faces import modelcache
 from ffem_chain.faces.posing import align
 
@@ -198,36 +197,6 @@ GRAPHS = {
 }
 
 
-# the same points of dlib's chips of 150 px (padding 0.25), from its mean face of 68 points
-_DLIB = np.array([[47.55, 46.60], [100.48, 46.60], [74.01, 76.56], [50.41, 103.02], [97.61, 103.02]])
-
-
-class DlibRecogniser:
-    """dlib's ResNet (King 2017; CC0), from the packages of the extra `eval`: 150 x 150 RGB, 128 numbers."""
-
-    name, size, template = "dlib-resnet", 150, _DLIB
-
-    def __init__(self) -> None:
-        """MissingExtra where the packages are not installed."""
-        try:
-            import dlib
-
-            file = resources.files("face_recognition_models") / "models" / "dlib_face_recognition_resnet_model_v1.dat"
-            self.digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        except (ModuleNotFoundError, FileNotFoundError):
-            raise MissingExtra("the recogniser of dlib is not installed", "pip install 'ffem-chain[eval]'") from None
-        with resources.as_file(file) as path:
-            self._net, self._lock = dlib.face_recognition_model_v1(str(path)), Lock()
-
-    def embed(self, faces: Sequence[Picture]) -> Vectors:
-        """See `Recogniser.embed`."""
-        with self._lock:
-            out = [
-                np.array(self._net.compute_face_descriptor(np.ascontiguousarray(face)), np.float32) for face in faces
-            ]
-        return unit(np.stack(out)) if out else np.empty((0, 0), np.float32)
-
-
 HINT = (
     "--recogniser FILE, an ONNX file of the ArcFace family (112 x 112 px RGB in, a vector out), or FAMILY:FILE with "
     f"{', '.join(FAMILIES)}; or --recogniser dlib (pip install 'ffem-chain[eval]')"
@@ -245,6 +214,8 @@ def open_recogniser(given: str | None, model_cache: Path | None = None) -> Recog
     if not given:
         raise InputError("this measures identities, and no recogniser was named", HINT)
     if given == "dlib":
+        from ffem_cli.eval.dlibnet import DlibRecogniser
+
         return DlibRecogniser()
     if given in GRAPHS:
         return GraphRecogniser(given, model_cache or modelcache.default_folder())

@@ -18,10 +18,10 @@ from ffem_cli.eval.cache import Cache
 from ffem_cli.eval.covers import COVERS
 from ffem_cli.eval.measures import holm
 from ffem_cli.eval.protocol import Gallery, Protocol
-from ffem_cli.eval.recognisers import GRAPHS, DlibRecogniser, Recogniser, open_recogniser
+from ffem_cli.eval.recognisers import GRAPHS, Recogniser, open_recogniser
 from ffem_cli.eval.sealing import remembering, seal
 from ffem_cli.evidence.privacy.figures import Crowd, Score, score, thresholds
-from ffem_cli.evidence.privacy.views import AGAIN, BRIEF, FOUND, WHOLE, Job, Looker
+from ffem_cli.evidence.privacy.views import AGAIN, FOUND, WHOLE, Looker
 from ffem_cli.evidence.result import Result
 from ffem_cli.evidence.setting import Setting
 
@@ -75,22 +75,14 @@ def measure(setting: Setting) -> Result:
     split, notes = _split(setting), list[str]()
     recognisers = _recognisers(setting, notes)
     keys = {rotation: setting.size(KEYS[rotation], 1 + (rotation == ROTATIONS[0])) for rotation in ROTATIONS}
-    found: list[Score] = []
-    ground: Ground | None = None
-    slow = [one for one in recognisers if isinstance(one, DlibRecogniser)]
-    quick = [one for one in recognisers if one not in slow]
-    for group, job, again in ((quick, WHOLE, keys), (slow, BRIEF, dict.fromkeys(ROTATIONS, 1))):
-        if group:
-            looker = Looker(camera, group, setting.cache, setting.say, setting.seed)
-            views = dict(_views(looker, split, job, again))
-            galleries = [protocol.embed(split, one, setting.cache, setting.say) for one in group]
-            ground = ground or _ground(looker, split, galleries[0], views["original"][0][group[0].name])
-            found += _scores(looker, split, views, galleries, ground)
+    looker = Looker(camera, recognisers, setting.cache, setting.say, setting.seed)
+    views = dict(_views(looker, split, keys))
+    galleries = [protocol.embed(split, one, setting.cache, setting.say) for one in recognisers]
+    ground = _ground(looker, split, galleries[0], views["original"][0][recognisers[0].name])
+    found = list(_scores(looker, split, views, galleries, ground))
     ours = [at for at, one in enumerate(found) if is_ours(one)]
     for at, p in zip(ours, holm([found[at].p for at in ours]), strict=True):
         found[at] = replace(found[at], corrected=p)
-    if ground is None:
-        raise AssertionError("there is a recogniser")
     return result(setting, Measured(found, recognisers, split, ground, _speed(setting, split), keys, notes))
 
 
@@ -106,13 +98,12 @@ def _split(setting: Setting) -> Protocol:
 
 
 def _recognisers(setting: Setting, notes: list[str]) -> list[Recogniser]:
-    """Those that were named, or all that can be had but dlib's, which takes ten times as long a face and has to be
-    named. InputError where there is none."""
+    """Those that were named, or all that can be had. InputError where there is none."""
     if setting.recognisers:
         return [open_recogniser(name, setting.model_cache) for name in setting.recognisers]
     shared, found = setting.data / SHARED, list[Recogniser]()
     names = [str(shared)] if shared.is_file() else []
-    for name in (*names, *GRAPHS):
+    for name in (*names, *GRAPHS, "dlib"):
         try:
             found.append(open_recogniser(name, setting.model_cache))
         except MissingExtra as missing:
@@ -152,17 +143,15 @@ def _scores(
             yield score(name.removesuffix(FOUND), one.name, attacker, cut, owners, crowd, limits)
 
 
-def _views(
-    looker: Looker, split: Protocol, job: Job, keys: dict[str, int]
-) -> Iterator[tuple[str, list[dict[str, Floats]]]]:
+def _views(looker: Looker, split: Protocol, keys: dict[str, int]) -> Iterator[tuple[str, list[dict[str, Floats]]]]:
     """(name of a view, vectors by recogniser for each key)."""
-    plain = looker.plain(split.probes, job)
-    for name in job.plain:
+    plain = looker.plain(split.probes, WHOLE)
+    for name in WHOLE.plain:
         yield name, [{one: rows[name] for one, rows in plain.items()}]
     for rotation, count in keys.items():
-        runs = [looker.sealed(split.probes, job, rotation, 0)]
+        runs = [looker.sealed(split.probes, WHOLE, rotation, 0)]
         runs += [looker.sealed(split.probes, AGAIN, rotation, key) for key in range(1, count)]
-        for name in job.sealed:
+        for name in WHOLE.sealed:
             cover, found = name.removesuffix(FOUND), FOUND if name.endswith(FOUND) else ""
             yield (
                 f"{cover} {rotation}{found}",

