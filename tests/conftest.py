@@ -23,13 +23,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes take whole files, and the stories of the command line together: each goes on from the one before."""
-    for item in items:
-        place = item.path.parent if item.path.parent.name == "story" else item.path
-        item.add_marker(pytest.mark.xdist_group(place.stem))
-
-
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[Anvil]:
     """A real Anvil with ten funded wallets. Tests share it: each deploys a registry of its own."""
