@@ -1,4 +1,4 @@
-"""One world for all these tests: they share its album and keepers, and give grants on captures of their own."""
+"""A world for each file: its tests share an album and keepers, and files may run in any order, in any process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ffem_devnet.anvil import Anvil
 from .world import World, photo
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A chain of its own, since these tests move its clock."""
     with Anvil.start() as anvil:

@@ -38,7 +38,7 @@ class Crowd:
         first = float(np.mean(mates / all_))
         missed = np.ones(len(mates))
         for drawn in range(5):
-            missed *= np.clip((all_ - mates - drawn) / (all_ - drawn), 0, 1)
+            missed *= np.clip((all_ - mates - drawn) / np.maximum(all_ - drawn, 1), 0, 1)
         return first, float(np.mean(1 - missed))
 
 
