@@ -73,7 +73,7 @@ contracts: setup
 	$(BIN)/python contracts/coverage.py
 
 test: lint contracts
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The versions in use. torch without its build; the fuzzer only where it comes as a wheel.
 FUZZER := sys_platform == "linux" and platform_machine == "x86_64" and python_version < "3.14"
