@@ -87,7 +87,9 @@ def test_a_store_costs_what_its_bytes_cost(result: Result) -> None:
         # 22,100 a fresh slot, one more for the length; 200 a byte of code; 8 a byte of a log; 21,000 for each
         assert gas["inStorage"] > 21_000 + 22_100 * (slots + 1)
         assert gas["inCode"] > 21_000 + 32_000 + 22_100 + 200 * row["bytes"]
-        assert 21_000 + 8 * row["bytes"] < gas["inLog"] <= gas["inLogWithDigest"] < gas["inCode"] < gas["inStorage"]
+        # of long payloads the floor of calldata (EIP-7623) decides both, and the random ids' zeros, 30 each, the rest
+        assert 21_000 + 8 * row["bytes"] < gas["inLog"] <= gas["inLogWithDigest"] + 10 * 30
+        assert gas["inLogWithDigest"] < gas["inCode"] < gas["inStorage"]
         if row["grant"] is not None:
             assert gas["inLogWithDigest"] < row["grant"] < gas["inStorage"]
 
